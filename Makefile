@@ -1,0 +1,57 @@
+# make train    trains LeNet-5 on handwritten digits; options go into ARGS="--epochs 5"
+# make test     runs the tests; ARGS="-k pool" chooses some
+# make build    sets up .venv and compiles; the other targets do so first where needed
+# make format   formats Python and C++; make lint checks both
+# make clean    removes .venv and everything built
+#
+# PYTHON chooses the interpreter, TORCH and TORCHVISION the versions; pip's configuration holds.
+
+PYTHON ?= python3
+TORCH ?= 2.14.1
+TORCHVISION ?= 0.29.1
+TEST_WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := TMPDIR='$(CURDIR)/$(VENV)/tmp' $(BIN)/python -m pip install
+CACHE := $(CURDIR)/$(VENV)/cache
+RUN := XDG_CACHE_HOME='$(CACHE)' MPLCONFIGDIR='$(CACHE)/matplotlib' $(BIN)/python
+HAS_TORCH := $(VENV)/has-torch-$(TORCH)-torchvision-$(TORCHVISION)
+IS_BUILT := $(VENV)/is-built
+CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+
+.PHONY: train test build format lint clean
+
+train: build
+	$(RUN) -m cnnops.train $(ARGS)
+
+test: build
+	$(RUN) -m pytest -n $(TEST_WORKERS) --basetemp=build/test $(ARGS)
+
+build: $(IS_BUILT)
+
+format: build
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+lint: build
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info cnnops/*.so
+
+$(HAS_TORCH):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "cnnops needs Python 3.10 or newer: set PYTHON")'
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(VENV)/tmp
+	rm -f $(VENV)/has-torch-*
+	$(PIP) torch==$(TORCH) torchvision==$(TORCHVISION) 'setuptools>=77' ninja pybind11
+	touch $@
+
+# Folders stand in the list too: their date tells of a source that was added or removed.
+$(IS_BUILT): $(HAS_TORCH) setup.py pyproject.toml cnnops/version.py $(shell find csrc)
+	$(PIP) --no-build-isolation -e '.[train,test]'
+	touch $@

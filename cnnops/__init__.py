@@ -1,0 +1,28 @@
+"""Convolution and pooling for PyTorch on hand-written kernels, as drop-in modules and functions.
+
+Importing the package loads the operators into ``torch.ops.cnnops``.
+"""
+
+from . import _library, autograd, functional, modules
+from .conversion import convert, revert
+from .explain import explain
+from .flags import flags
+from .modules import AvgPool2d, Conv2d, ConvTranspose2d, L2Pool2d, LPPool2d, MaxPool2d
+from .version import __version__
+
+__all__ = [
+    "AvgPool2d",
+    "Conv2d",
+    "ConvTranspose2d",
+    "L2Pool2d",
+    "LPPool2d",
+    "MaxPool2d",
+    "__version__",
+    "autograd",
+    "convert",
+    "explain",
+    "flags",
+    "functional",
+    "modules",
+    "revert",
+]

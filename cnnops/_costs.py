@@ -1,0 +1,150 @@
+"""What one operator call costs: the algorithm, workspace, FLOPs and bytes of each of its passes.
+
+FLOPs of a convolution pass are 2 N K P Q (C / groups) kH kW, whichever pass it is: every product
+with its addition once, padding included. A pooling pass counts one operation for every sample of
+every window (two for Lp pooling: power and sum). Bytes are what a pass has to read and write once,
+its compulsory memory traffic.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One computation: "forward", "input_grad" or "weight_grad"."""
+
+    name: str
+    algorithm: str
+    workspace_bytes: int
+    flops: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an operator, and what it and its gradients run."""
+
+    operator: str
+    input_size: tuple[int, ...]
+    weight_size: tuple[int, ...] | None
+    output_size: tuple[int, ...]
+    kernel_size: tuple[int, int]
+    dtype: torch.dtype
+    memory_format: str
+    instruction_set: str
+    passes: tuple[Pass, ...]
+
+
+def describe(operator: str, args: tuple, result: Tensor | tuple[Tensor, Tensor]) -> Call | None:
+    """Describes a call of torch.ops.cnnops.<operator>; None if it computes no output of a layer."""
+    if operator not in _PASSES:
+        return None
+    output = result[0] if isinstance(result, tuple) else result
+    input = args[0]
+    weight_size, kernel_size = _sizes(operator, args)
+    return Call(
+        operator=operator.removesuffix("_with_offsets"),
+        input_size=tuple(input.shape),
+        weight_size=weight_size,
+        output_size=tuple(output.shape),
+        kernel_size=kernel_size,
+        dtype=input.dtype,
+        memory_format="channels_last" if _is_channels_last(output) else "contiguous",
+        instruction_set=torch.ops.cnnops._cpu_capability(),
+        passes=_PASSES[operator](args, output, kernel_size),
+    )
+
+
+def _sizes(operator, args):
+    if operator in ("conv2d", "conv_transpose2d"):
+        weight_size = tuple(args[1].shape)
+        return weight_size, weight_size[2:]
+    return None, tuple(args[2] if operator == "lp_pool2d" else args[1])
+
+
+def _is_channels_last(tensor):
+    return tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+
+
+def _conv2d_passes(args, output, kernel_size):
+    input, weight, bias, *geometry = args
+    return _convolution_passes(
+        ("forward", "input_grad", "weight_grad"), input, weight, bias, output, geometry
+    )
+
+
+def _conv_transpose2d_passes(args, output, kernel_size):
+    """The convolution whose input gradient this is runs it; its own forward is the gradient."""
+    input, weight, bias, *geometry = args
+    return _convolution_passes(
+        ("input_grad", "forward", "weight_grad"), output, weight, bias, input, geometry
+    )
+
+
+def _convolution_passes(names, large, weight, bias, small, geometry):
+    """Passes of the convolution from the large to the small map.
+
+    names are the planned computations that give the forward, input_grad and weight_grad passes.
+    """
+    flops = 2 * small.numel() * math.prod(weight.shape[1:])
+    item = large.element_size()
+    traffic = (large.numel() + weight.numel() + small.numel()) * item
+    bias_traffic = 0 if bias is None else bias.numel() * item
+    passes = []
+    for name, planned in zip(("forward", "input_grad", "weight_grad"), names, strict=True):
+        algorithms, workspaces = torch.ops.cnnops._conv2d_plan(
+            planned,
+            large.shape,
+            weight.shape,
+            *geometry,
+            large.dtype,
+            _is_channels_last(small) or _is_channels_last(large),
+        )
+        bytes = traffic + (bias_traffic if name == "forward" else 0)
+        passes.append(Pass(name, algorithms[0], workspaces[0], flops, bytes))
+    return tuple(passes)
+
+
+def _pooling_passes(operations, backward_maps):
+    """Passes of a pooling that does so many operations for a sample under a window.
+
+    Its backward pass reads and writes what backward_maps(input, output) counts in bytes.
+    """
+
+    def passes(args, output, kernel_size):
+        input = args[0]
+        flops = operations * output.numel() * kernel_size[0] * kernel_size[1]
+        forward_bytes = (input.numel() + output.numel()) * input.element_size()
+        return (
+            Pass("forward", "direct", 0, flops, forward_bytes),
+            Pass("input_grad", "direct", 0, flops, backward_maps(input, output, kernel_size)),
+        )
+
+    return passes
+
+
+def _max_backward_bytes(input, output, kernel_size):
+    offset = 1 if kernel_size[0] * kernel_size[1] <= 256 else 4
+    return input.numel() * input.element_size() + output.numel() * (output.element_size() + offset)
+
+
+def _avg_backward_bytes(input, output, kernel_size):
+    return (input.numel() + output.numel()) * input.element_size()
+
+
+def _lp_backward_bytes(input, output, kernel_size):
+    return 2 * (input.numel() + output.numel()) * input.element_size()
+
+
+_PASSES = {
+    "conv2d": _conv2d_passes,
+    "conv_transpose2d": _conv_transpose2d_passes,
+    "max_pool2d": _pooling_passes(1, _max_backward_bytes),
+    "max_pool2d_with_offsets": _pooling_passes(1, _max_backward_bytes),
+    "avg_pool2d": _pooling_passes(1, _avg_backward_bytes),
+    "lp_pool2d": _pooling_passes(2, _lp_backward_bytes),
+}

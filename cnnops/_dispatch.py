@@ -1,0 +1,93 @@
+"""How a call reaches an operator: past autograd when nothing is differentiated, else recorded.
+
+Autograd formulas written in Python cost several times the call of a small operator, so they are
+entered only by calls that need them.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C import _are_functorch_transforms_active, _AutoDispatchBelowAutograd
+from torch._ops import OpOverload
+from torch.autograd import Function, forward_ad
+from torch.compiler import is_compiling
+
+_FUNCTIONS: dict[OpOverload, type[Function]] = {}
+
+
+def differentiable(operator: OpOverload) -> Callable[[type[Function]], type[Function]]:
+    """Gives an autograd.Function its forward, and its operator the Function's formula.
+
+    The class brings setup_context and backward; its forward runs the operator with the arguments
+    of the operator's schema.
+    """
+
+    def complete(function: type[Function]) -> type[Function]:
+        def forward(*args):
+            return run(operator, *args)
+
+        # Function.apply asks for the signature in every call.
+        forward.__signature__ = inspect.signature(forward)
+        function.forward = staticmethod(forward)
+        _FUNCTIONS[operator] = function
+        torch.library.register_autograd(
+            operator, function.backward, setup_context=function.setup_context
+        )
+        return function
+
+    return complete
+
+
+def call(operator: OpOverload, tensors: tuple[Tensor | None, ...], *args: Any) -> Any:
+    """Runs a differentiable operator; tensors are the first of its arguments."""
+    if is_compiling():
+        return operator(*tensors, *args)
+    if is_differentiated(*tensors):
+        return _FUNCTIONS[operator].apply(*tensors, *args)
+    return run(operator, *tensors, *args)
+
+
+def is_differentiated(*tensors: Tensor | None) -> bool:
+    """Whether autograd has to see a call with these tensors.
+
+    True as well inside torch.func transforms and forward-mode AD, where it is autograd that
+    differentiates or says that it cannot.
+    """
+    if torch.is_grad_enabled():
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    if is_compiling():
+        return False
+    return _are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def run(operator: OpOverload, *args: Any) -> Any:
+    """Runs an operator without recording it for autograd."""
+    if is_compiling():
+        return operator(*args)
+    try:
+        with _AutoDispatchBelowAutograd():
+            return operator(*args)
+    except NotImplementedError:
+        raise NotImplementedError(_no_kernel(operator, args)) from None
+
+
+def _no_kernel(operator: OpOverload, args: tuple) -> str:
+    tensors = [
+        f"{argument.name} {str(value.dtype).removeprefix('torch.')} {_storage(value)} on "
+        f"{value.device}"
+        for argument, value in zip(operator._schema.arguments, args, strict=True)
+        if isinstance(value, Tensor)
+    ]
+    return (
+        f"{operator._schema.name.removeprefix('cnnops::')}: there is no kernel for these "
+        f"tensors, they must be dense and on the cpu, got {', '.join(tensors)}"
+    )
+
+
+def _storage(tensor: Tensor) -> str:
+    return "dense" if tensor.layout is torch.strided else str(tensor.layout).removeprefix("torch.")

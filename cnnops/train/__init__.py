@@ -1,0 +1,32 @@
+"""Trains an image classifier on cnnops' kernels: ``python -m cnnops.train --help``.
+
+With no options: LeNet-5 on scikit-learn's handwritten digits.
+"""
+
+import importlib.util
+import sys
+
+_PACKAGES = {
+    "torchvision": "torchvision",
+    "tqdm": "tqdm",
+    "sklearn": "scikit-learn",
+    "matplotlib": "matplotlib",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the trainer with the arguments ``argv`` (default: the command line's).
+
+    Returns the exit code: 0 done, 1 failed with one sentence on stderr, 130 or 143 interrupted by
+    SIGINT or SIGTERM. Wrong options leave through ``SystemExit(2)``, as argparse does.
+    """
+    missing = [name for module, name in _PACKAGES.items() if not importlib.util.find_spec(module)]
+    if missing:
+        print(
+            f"error: cnnops.train needs {', '.join(missing)}: pip install 'cnnops[train]'",
+            file=sys.stderr,
+        )
+        return 1
+    from .cli import run
+
+    return run(argv)

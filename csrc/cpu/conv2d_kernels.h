@@ -1,0 +1,46 @@
+// The convolution kernels of one instruction set as a table: the list of algorithms, the preferred
+// ones first.
+#pragma once
+
+#include "conv2d_bias_grad.h"
+#include "conv2d_depthwise.h"
+#include "conv2d_implicit_gemm.h"
+#include "dtype_switch.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// An algorithm's functions for the dtype of a problem.
+template <template <class> class Algorithm>
+struct ForDType {
+  static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
+    return with_storage(problem.dtype,
+                        [&]<class T>() { return Algorithm<T>::workspace(problem, threads); });
+  }
+  static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
+                  const Execution& execution) {
+    with_storage(problem.dtype, [&]<class T>() { Algorithm<T>::run(problem, tensors, execution); });
+  }
+};
+
+static bool supports_depthwise(const Conv2dProblem& problem) {
+  return problem.pass != Conv2dPass::kWeightGrad && is_depthwise(problem.shape);
+}
+static bool supports_all(const Conv2dProblem&) { return true; }
+
+static constexpr Conv2dAlgorithm kAlgorithms[] = {
+    {"depthwise", supports_depthwise, ForDType<Depthwise>::workspace, ForDType<Depthwise>::run},
+    {"implicit_gemm", supports_all, ForDType<ImplicitGemm>::workspace, ForDType<ImplicitGemm>::run},
+};
+
+static int64_t bias_grad_workspace(const BiasGradProblem& problem) {
+  return with_storage(problem.dtype, [&]<class T>() { return BiasGrad<T>::workspace(problem); });
+}
+static void bias_grad(const BiasGradProblem& problem, const Execution& execution) {
+  with_storage(problem.dtype, [&]<class T>() { BiasGrad<T>::run(problem, execution); });
+}
+
+extern const Conv2dKernels kConv2dKernels;
+const Conv2dKernels kConv2dKernels{kAlgorithms, sizeof(kAlgorithms) / sizeof(kAlgorithms[0]),
+                                   bias_grad_workspace, bias_grad};
+
+}  // namespace cnnops::CNNOPS_TARGET

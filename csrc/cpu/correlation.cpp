@@ -1,0 +1,74 @@
+#include "correlation.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace cnnops {
+namespace {
+
+CorrelationAxis forward_axis(const WindowAxis& axis) {
+  return {.source = axis.input,
+          .first = 0,
+          .step = 1,
+          .count = axis.output,
+          .stride = axis.stride,
+          .offset = -axis.padding,
+          .dilation = axis.dilation,
+          .taps = axis.kernel,
+          .tap_first = 0,
+          .tap_step = 1};
+}
+
+// The lattice of the inputs that filter element `tap` reaches first, or one without outputs.
+// `period` filter elements further on the same inputs are reached again.
+CorrelationAxis gradient_axis(const WindowAxis& axis, int64_t tap, int64_t period) {
+  const int64_t phase = tap * axis.dilation - axis.padding;
+  const int64_t first = (phase % axis.stride + axis.stride) % axis.stride;
+  const int64_t taps = (axis.kernel - 1 - tap) / period + 1;
+  const int64_t last_tap = tap + (taps - 1) * period;
+  return {.source = axis.output,
+          .first = first,
+          .step = axis.stride,
+          .count = first < axis.input ? (axis.input - 1 - first) / axis.stride + 1 : 0,
+          .stride = 1,
+          .offset = (first + axis.padding - last_tap * axis.dilation) / axis.stride,
+          .dilation = period * axis.dilation / axis.stride,
+          .taps = taps,
+          .tap_first = last_tap,
+          .tap_step = -period};
+}
+
+std::vector<CorrelationAxis> gradient_axes(const WindowAxis& axis) {
+  const int64_t period = axis.stride / std::gcd(axis.stride, axis.dilation);
+  std::vector<CorrelationAxis> axes;
+  for (int64_t tap = 0; tap < std::min(period, axis.kernel); ++tap) {
+    const CorrelationAxis candidate = gradient_axis(axis, tap, period);
+    if (candidate.count > 0) axes.push_back(candidate);
+  }
+  return axes;
+}
+
+}  // namespace
+
+WindowGrid window_grid(const Conv2dShape& shape) {
+  return {.h = {shape.input.h, shape.output.h, shape.kernel.h, shape.stride.h, shape.padding.top,
+                shape.dilation.h},
+          .w = {shape.input.w, shape.output.w, shape.kernel.w, shape.stride.w, shape.padding.left,
+                shape.dilation.w}};
+}
+
+Lattices forward_lattices(const WindowGrid& grid) {
+  return {{forward_axis(grid.h)}, {forward_axis(grid.w)}};
+}
+
+Lattices gradient_lattices(const WindowGrid& grid) {
+  return {gradient_axes(grid.h), gradient_axes(grid.w)};
+}
+
+bool covers(const std::vector<CorrelationAxis>& axes, int64_t size) {
+  int64_t covered = 0;
+  for (const CorrelationAxis& axis : axes) covered += axis.count;
+  return covered == size;
+}
+
+}  // namespace cnnops

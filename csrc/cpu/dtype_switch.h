@@ -1,0 +1,24 @@
+// From a dtype at run time to a storage type at compile time.
+#pragma once
+
+#include "scalar_types.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// body.operator()<T>() with the storage type of a dtype.
+template <class Body>
+auto with_storage(DType dtype, Body body) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return body.template operator()<double>();
+    case DType::kFloat32:
+      return body.template operator()<float>();
+    case DType::kBFloat16:
+      return body.template operator()<BFloat16>();
+    case DType::kFloat16:
+      return body.template operator()<Float16>();
+  }
+  __builtin_unreachable();
+}
+
+}  // namespace cnnops::CNNOPS_TARGET

@@ -1,0 +1,213 @@
+// The weight gradient as an implicit matrix product:
+//
+//   grad_weight(k, o) = sum_pixel patch(pixel, k) * grad_output(pixel, o)
+//
+// A task owns a block of k (filter row, filter column, input channel) by a block of output
+// channels, for a run of images; it walks over their pixels in order. The runs of images give
+// partial sums, which are added in order at the end: what is summed with what depends on the shape
+// alone, never on threads.
+#pragma once
+
+#include "implicit_gemm_correlation.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// Images are split until this many tasks exist, as long as the partial sums stay below
+// kPartialBytes.
+inline constexpr int64_t kWeightGradTasks = 32, kPartialBytes = 8 << 20;
+
+template <class T>
+struct WeightGradOperands {
+  Conv2dShape shape;
+  Correlation lattice;
+  const T* input;
+  Strides4 input_stride;
+  const T* grad_output;
+  Strides4 grad_output_stride;
+  T* grad_weight;  // contiguous
+  bool channels_last;
+
+  int64_t reduce() const { return shape.in_channels / shape.groups; }
+  int64_t produce() const { return shape.out_channels / shape.groups; }
+  int64_t depth() const { return reduce() * shape.kernel.h * shape.kernel.w; }
+  int64_t pixels() const { return shape.output.h * shape.output.w; }
+};
+
+template <class T>
+class WeightGradPlan {
+ public:
+  using A = Accumulate<T>;
+
+  explicit WeightGradPlan(const WeightGradOperands<T>& operands)
+      : rows(blocking(operands.depth(), kBlockDepth, kTileRows)),
+        channels(blocking(operands.produce(), kBlockChannels, kTileColumns<A>)),
+        pixels(blocking(operands.pixels(), kBlockDepth, lanes<A>)),
+        sums_row(round_up(channels.size, lanes<A>)),
+        block_sums(rows.size * sums_row),
+        blocks(operands.shape.groups * rows.count * channels.count) {
+    const int64_t bytes = blocks * block_sums * int64_t(sizeof(A));
+    const int64_t affordable = larger<int64_t>(1, bytes > 0 ? kPartialBytes / bytes : 1);
+    const int64_t wanted = blocks > 0 ? divide_up(kWeightGradTasks, blocks) : 1;
+    images = blocking(operands.shape.batch,
+                      divide_up(operands.shape.batch, smaller(affordable, wanted)), 1);
+  }
+
+  // Partial sums: [run of images][group][block of k][block of channels][k][channel].
+  A* take_partials(Arena& arena) const { return arena.take<A>(images.count * blocks * block_sums); }
+
+  Blocking rows, channels, pixels, images;
+  int64_t sums_row, block_sums, blocks;
+};
+
+template <class T>
+struct WeightGradScratch {
+  Accumulate<T>* patches;
+  Accumulate<T>* gradients;
+  typename PatchColumns<T>::Segment* segments;
+
+  WeightGradScratch(const WeightGradPlan<T>& plan, Arena& arena)
+      : patches(arena.take<Accumulate<T>>(plan.pixels.size * plan.rows.size)),
+        gradients(arena.take<Accumulate<T>>(plan.pixels.size * plan.sums_row)),
+        segments(arena.take<typename PatchColumns<T>::Segment>(plan.pixels.size)) {}
+};
+
+struct WeightGradTask {
+  int64_t first_image, images;
+  int64_t group;
+  int64_t first_k, rows;
+  int64_t first_channel, channels;  // within the group
+};
+
+template <class T>
+WeightGradTask weight_grad_task(const WeightGradOperands<T>& operands,
+                                const WeightGradPlan<T>& plan, int64_t index) {
+  const int64_t channel_block = index % plan.channels.count;
+  const int64_t row_block = index / plan.channels.count % plan.rows.count;
+  const int64_t group = index / plan.channels.count / plan.rows.count % operands.shape.groups;
+  const int64_t first_image = index / plan.blocks * plan.images.size;
+  const int64_t first_k = row_block * plan.rows.size,
+                first_channel = channel_block * plan.channels.size;
+  return {.first_image = first_image,
+          .images = smaller(plan.images.size, operands.shape.batch - first_image),
+          .group = group,
+          .first_k = first_k,
+          .rows = smaller(plan.rows.size, operands.depth() - first_k),
+          .first_channel = first_channel,
+          .channels = smaller(plan.channels.size, operands.produce() - first_channel)};
+}
+
+// gradients[pixel * row + channel] for a block of pixels and channels; the rest of a row is zero.
+template <class T>
+void gather_gradients(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                      int64_t image, int64_t first_pixel, int64_t pixels, Accumulate<T>* gradients,
+                      int64_t row) {
+  using A = Accumulate<T>;
+  const Strides4& stride = operands.grad_output_stride;
+  const int64_t columns = operands.shape.output.w;
+  const T* from = operands.grad_output + image * stride.n +
+                  (task.group * operands.produce() + task.first_channel) * stride.c;
+  for (int64_t p = 0; p < pixels; ++p) {
+    const int64_t pixel = first_pixel + p;
+    A* to = gradients + p * row;
+    load_run(from + pixel / columns * stride.h + pixel % columns * stride.w, stride.c, to,
+             task.channels);
+    fill_run(to + task.channels, A(0), row - task.channels);
+  }
+}
+
+template <class T>
+void accumulate_image(const WeightGradOperands<T>& operands, const WeightGradPlan<T>& plan,
+                      const WeightGradTask& task, const WeightGradScratch<T>& scratch,
+                      int64_t image, Accumulate<T>* sums) {
+  using A = Accumulate<T>;
+  const Strides4& stride = operands.input_stride;
+  const PatchSource<T> source{
+      operands.input + image * stride.n + task.group * operands.reduce() * stride.c,
+      stride.c,
+      stride.h,
+      stride.w,
+      operands.reduce(),
+      operands.lattice};
+  for (int64_t first = 0; first < operands.pixels(); first += plan.pixels.size) {
+    const int64_t pixels = smaller(plan.pixels.size, operands.pixels() - first);
+    const PatchBlock block{first, pixels, task.first_k, task.rows};
+    const int64_t row = operands.channels_last ? task.rows : pixels;
+    if (operands.channels_last) {
+      PatchRows<T>(source, block, scratch.patches, row).gather();
+    } else {
+      PatchColumns<T>(source, block, scratch.patches, row, scratch.segments).gather();
+    }
+    gather_gradients(operands, task, image, first, pixels, scratch.gradients, plan.sums_row);
+    const int64_t k_stride = operands.channels_last ? 1 : row,
+                  pixel_stride = operands.channels_last ? row : 1;
+    multiply<A>({.rows = task.rows,
+                 .columns = task.channels,
+                 .depth = pixels,
+                 .scalars = scratch.patches,
+                 .scalar_tile = kTileRows * k_stride,
+                 .scalar_row = k_stride,
+                 .scalar_depth = pixel_stride,
+                 .vectors = scratch.gradients,
+                 .vector_tile = kTileColumns<A>,
+                 .vector_depth = plan.sums_row,
+                 .sums = sums,
+                 .sums_row = plan.sums_row});
+  }
+}
+
+// Adds the runs of images in order and writes filters (group, channel) in the weight's layout, (r,
+// s, c) -> (c, r, s).
+template <class T>
+void write_filter(const WeightGradOperands<T>& operands, const WeightGradPlan<T>& plan,
+                  const Accumulate<T>* partials, int64_t filter) {
+  using A = Accumulate<T>;
+  const int64_t group = filter / operands.produce(), channel = filter % operands.produce();
+  const int64_t channel_block = channel / plan.channels.size, column = channel % plan.channels.size;
+  const int64_t taps = operands.shape.kernel.h * operands.shape.kernel.w;
+  T* to = operands.grad_weight + filter * operands.depth();
+  for (int64_t k = 0; k < operands.depth(); ++k) {
+    const int64_t block =
+        (group * plan.rows.count + k / plan.rows.size) * plan.channels.count + channel_block;
+    const A* from =
+        partials + block * plan.block_sums + k % plan.rows.size * plan.sums_row + column;
+    A sum = 0;
+    for (int64_t run = 0; run < plan.images.count; ++run)
+      sum += from[run * plan.blocks * plan.block_sums];
+    store_scalar(to + k % operands.reduce() * taps + k / operands.reduce(), sum);
+  }
+}
+
+template <class T>
+int64_t weight_grad_workspace(const WeightGradOperands<T>& operands, int64_t threads) {
+  const WeightGradPlan<T> plan(operands);
+  Arena arena;
+  plan.take_partials(arena);
+  const int64_t shared = arena.size();
+  WeightGradScratch<T>(plan, arena);
+  return shared + threads * (arena.size() - shared);
+}
+
+template <class T>
+void weight_grad(const WeightGradOperands<T>& operands, const Execution& execution) {
+  using A = Accumulate<T>;
+  const WeightGradPlan<T> plan(operands);
+  Arena arena(execution.workspace);
+  A* partials = plan.take_partials(arena);
+  const int64_t shared = arena.size();
+  parallel(execution, plan.images.count * plan.blocks, [&](int64_t index, int64_t slot) {
+    Arena measure;
+    WeightGradScratch<T>(plan, measure);
+    Arena own(execution.workspace + shared + slot * measure.size());
+    const WeightGradScratch<T> scratch(plan, own);
+    const WeightGradTask task = weight_grad_task(operands, plan, index);
+    A* sums = partials + index * plan.block_sums;
+    fill_run(sums, A(0), plan.block_sums);
+    for (int64_t i = 0; i < task.images; ++i) {
+      accumulate_image(operands, plan, task, scratch, task.first_image + i, sums);
+    }
+  });
+  parallel(execution, operands.shape.out_channels,
+           [&](int64_t filter, int64_t) { write_filter(operands, plan, partials, filter); });
+}
+
+}  // namespace cnnops::CNNOPS_TARGET

@@ -1,0 +1,74 @@
+// Operators that tell how the others run.
+#include <torch/library.h>
+
+#include "../conv2d_check.h"
+#include "capability.h"
+#include "conv2d_choice.h"
+#include "launch.h"
+
+namespace cnnops {
+namespace {
+
+std::string cpu_capability() { return capability_name(capability()); }
+
+std::vector<std::string> cpu_capabilities() {
+  std::vector<std::string> names;
+  for (const Capability one : supported_capabilities()) names.emplace_back(capability_name(one));
+  return names;
+}
+
+std::vector<std::string> conv2d_algorithms() {
+  const Conv2dKernels& kernels = conv2d_kernels();
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < kernels.algorithm_count; ++i)
+    names.emplace_back(kernels.algorithms[i].name);
+  return names;
+}
+
+Conv2dPass pass_named(const std::string& name) {
+  if (name == "forward") return Conv2dPass::kForward;
+  if (name == "input_grad") return Conv2dPass::kInputGrad;
+  if (name == "weight_grad") return Conv2dPass::kWeightGrad;
+  TORCH_CHECK(false, "_conv2d_plan: which must be forward, input_grad or weight_grad, got '", name,
+              "'");
+}
+
+std::tuple<std::vector<std::string>, std::vector<int64_t>> conv2d_plan(
+    const std::string& which, at::IntArrayRef input_size, at::IntArrayRef weight_size,
+    at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups,
+    at::ScalarType dtype, bool channels_last) {
+  const Conv2dShape shape =
+      check_conv2d<int64_t>("_conv2d_plan", "input_size", input_size, "weight_size", weight_size,
+                            {stride, padding, dilation, groups});
+  const Conv2dProblem problem{shape, pass_named(which), dtype_of(dtype), channels_last};
+  std::vector<std::string> names;
+  std::vector<int64_t> workspaces;
+  for (const Conv2dAlgorithm& algorithm : choose_conv2d(problem)) {
+    names.emplace_back(algorithm.name);
+    workspaces.push_back(algorithm.workspace(problem, thread_count()));
+  }
+  return {names, workspaces};
+}
+
+std::tuple<std::string, std::vector<std::string>> set_flags(
+    const std::string& algorithm, const std::vector<std::string>& exclude) {
+  const Conv2dFlags previous = set_conv2d_flags({algorithm, exclude});
+  return {previous.algorithm, previous.exclude};
+}
+
+}  // namespace
+}  // namespace cnnops
+
+TORCH_LIBRARY_FRAGMENT(cnnops, m) {
+  m.def("_cpu_capability() -> str", cnnops::cpu_capability);
+  m.def("_cpu_capabilities() -> str[]", cnnops::cpu_capabilities);
+  m.def("_conv2d_algorithms() -> str[]", cnnops::conv2d_algorithms);
+  m.def(
+      "_conv2d_plan(str which, int[4] input_size, int[4] weight_size, int[2] stride, int[4] "
+      "padding, int[2] dilation, "
+      "int groups, ScalarType dtype, bool channels_last) -> (str[] algorithms, int[] "
+      "workspace_bytes)",
+      cnnops::conv2d_plan);
+  m.def("_conv2d_set_flags(str algorithm, str[] exclude) -> (str algorithm, str[] exclude)",
+        cnnops::set_flags);
+}

@@ -1,0 +1,93 @@
+// The tensors of a convolution as a correlation sees them: source -> result, through a filter.
+#pragma once
+
+#include "vector.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// A filter element has the offset group * group_stride + produce * produce_stride + reduce *
+// reduce_stride + r * row_stride + s * column_stride; `produce` counts the channels of a group's
+// result, `reduce` those of its source.
+template <class T>
+struct FilterView {
+  const T* data;
+  int64_t group_stride, produce_stride, reduce_stride, row_stride, column_stride;
+};
+
+template <class T>
+struct CorrelationOperands {
+  int64_t batch, groups, reduce, produce;  // channels are per group
+  const T* source;
+  Strides4 source_stride;
+  FilterView<T> filter;
+  const T* bias;  // of groups * produce elements, or null
+  T* result;
+  Strides4 result_stride;
+};
+
+template <class T>
+CorrelationOperands<T> forward_operands(const Conv2dShape& shape, const Conv2dTensors& tensors) {
+  const int64_t reduce = shape.in_channels / shape.groups,
+                produce = shape.out_channels / shape.groups;
+  const Strides4 w = tensors.weight.stride;
+  return {shape.batch,
+          shape.groups,
+          reduce,
+          produce,
+          static_cast<const T*>(tensors.input.data),
+          tensors.input.stride,
+          {static_cast<const T*>(tensors.weight.data), produce * w.n, w.n, w.c, w.h, w.w},
+          static_cast<const T*>(tensors.bias),
+          static_cast<T*>(tensors.output.data),
+          tensors.output.stride};
+}
+
+template <class T>
+CorrelationOperands<T> input_grad_operands(const Conv2dShape& shape, const Conv2dTensors& tensors) {
+  const int64_t reduce = shape.out_channels / shape.groups,
+                produce = shape.in_channels / shape.groups;
+  const Strides4 w = tensors.weight.stride;
+  return {shape.batch,
+          shape.groups,
+          reduce,
+          produce,
+          static_cast<const T*>(tensors.output.data),
+          tensors.output.stride,
+          {static_cast<const T*>(tensors.weight.data), reduce * w.n, w.c, w.n, w.h, w.w},
+          static_cast<const T*>(tensors.bias),
+          static_cast<T*>(tensors.input.data),
+          tensors.input.stride};
+}
+
+template <class T>
+CorrelationOperands<T> correlation_operands(const Conv2dProblem& problem,
+                                            const Conv2dTensors& tensors) {
+  return problem.pass == Conv2dPass::kForward ? forward_operands<T>(problem.shape, tensors)
+                                              : input_grad_operands<T>(problem.shape, tensors);
+}
+
+CNNOPS_INLINE Lattices correlation_lattices(const Conv2dProblem& problem) {
+  const WindowGrid grid = window_grid(problem.shape);
+  return problem.pass == Conv2dPass::kForward ? forward_lattices(grid) : gradient_lattices(grid);
+}
+
+// The map a correlation writes.
+CNNOPS_INLINE Pair result_map(const Conv2dProblem& problem) {
+  return problem.pass == Conv2dPass::kForward ? problem.shape.output : problem.shape.input;
+}
+
+// result(n, c, :, :) = bias(c), or zero without a bias: what a window that no sample reaches gives.
+template <class T>
+void fill_with_bias(const CorrelationOperands<T>& operands, Pair map, const Execution& execution) {
+  const Strides4 stride = operands.result_stride;
+  const int64_t channels = operands.groups * operands.produce;
+  parallel(execution, operands.batch * map.h, [&](int64_t task, int64_t) {
+    T* row = operands.result + task / map.h * stride.n + task % map.h * stride.h;
+    for (int64_t c = 0; c < channels; ++c) {
+      const T value = operands.bias != nullptr ? operands.bias[c] : T{};
+      for (int64_t w = 0; w < map.w; ++w) row[c * stride.c + w * stride.w] = value;
+    }
+  });
+}
+
+}  // namespace cnnops::CNNOPS_TARGET

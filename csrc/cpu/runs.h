@@ -1,0 +1,48 @@
+// Runs of elements between tensors (storage type T, any stride) and scratch memory (accumulate
+// type, contiguous).
+#pragma once
+
+#include "vector.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+template <class A>
+CNNOPS_INLINE void fill_run(A* to, A value, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = value;
+}
+
+template <class T>
+CNNOPS_INLINE void load_run(const T* from, int64_t stride, Accumulate<T>* to, int64_t count) {
+  using A = Accumulate<T>;
+  if (stride != 1) {
+    for (int64_t i = 0; i < count; ++i) to[i] = load_scalar(from + i * stride);
+    return;
+  }
+  int64_t i = 0;
+  for (; i + lanes<A> <= count; i += lanes<A>) store(to + i, load(from + i));
+  if (i < count) store_partial(to + i, load_partial(from + i, count - i), count - i);
+}
+
+template <class T>
+CNNOPS_INLINE void store_run(const Accumulate<T>* from, T* to, int64_t stride, int64_t count) {
+  using A = Accumulate<T>;
+  if (stride != 1) {
+    for (int64_t i = 0; i < count; ++i) store_scalar(to + i * stride, from[i]);
+    return;
+  }
+  int64_t i = 0;
+  for (; i + lanes<A> <= count; i += lanes<A>) store(to + i, load(from + i));
+  if (i < count) store_partial(to + i, load_partial(from + i, count - i), count - i);
+}
+
+// The half-open range of i in [0, count) with 0 <= i * stride + start < size.
+struct Range {
+  int64_t first, last;
+};
+CNNOPS_INLINE Range inside(int64_t count, int64_t stride, int64_t start, int64_t size) {
+  const int64_t first = smaller(count, start >= 0 ? 0 : divide_up(-start, stride));
+  const int64_t last = start >= size ? 0 : smaller(count, (size - 1 - start) / stride + 1);
+  return {first, larger(first, last)};
+}
+
+}  // namespace cnnops::CNNOPS_TARGET

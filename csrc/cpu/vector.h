@@ -1,0 +1,231 @@
+// Vectors of the target's width as GCC/Clang vector extensions: one source for every instruction
+// set.
+//
+// Vec<A> holds lanes<A> accumulators (float or double), Ints<A> as many integers of the same size;
+// a comparison of two Vec<A> yields Ints<A> with all bits set where it holds, and `mask ? a : b`
+// selects by lane.
+#pragma once
+
+#include "scalar_types.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+template <class A>
+struct VectorTraits;
+template <>
+struct VectorTraits<float> {
+  using Int = int32_t;
+  typedef float vec __attribute__((vector_size(CNNOPS_VECTOR_BYTES)));
+  typedef int32_t ints __attribute__((vector_size(CNNOPS_VECTOR_BYTES)));
+};
+template <>
+struct VectorTraits<double> {
+  using Int = int64_t;
+  typedef double vec __attribute__((vector_size(CNNOPS_VECTOR_BYTES)));
+  typedef int64_t ints __attribute__((vector_size(CNNOPS_VECTOR_BYTES)));
+};
+
+template <class A>
+using Int = typename VectorTraits<A>::Int;
+template <class A>
+using Vec = typename VectorTraits<A>::vec;
+template <class A>
+using Ints = typename VectorTraits<A>::ints;
+template <class A>
+inline constexpr int64_t lanes = CNNOPS_VECTOR_BYTES / int64_t(sizeof(A));
+
+// Registers of the target: 32 vectors with AVX-512 and NEON, 16 with AVX2 and SSE2.
+#if defined(CNNOPS_AVX512) || defined(CNNOPS_NEON)
+inline constexpr int kRegisters = 32;
+#else
+inline constexpr int kRegisters = 16;
+#endif
+
+typedef uint16_t Halves __attribute__((vector_size(CNNOPS_VECTOR_BYTES / 2)));
+typedef uint32_t Words __attribute__((vector_size(CNNOPS_VECTOR_BYTES)));
+
+template <class To, class From>
+CNNOPS_INLINE To bit_cast(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  __builtin_memcpy(&to, &from, sizeof(To));
+  return to;
+}
+
+template <class V>
+CNNOPS_INLINE V load_as(const void* from) {
+  V value;
+  __builtin_memcpy(&value, from, sizeof(V));
+  return value;
+}
+
+template <class A>
+CNNOPS_INLINE Vec<A> splat(A value) {
+  return value - Vec<A>{};
+}
+template <class A>
+CNNOPS_INLINE Ints<A> splat_int(Int<A> value) {
+  return Ints<A>{} + value;
+}
+
+template <class A>
+CNNOPS_INLINE Vec<A> absolute(Vec<A> x) {
+  constexpr Int<A> kMagnitude = Int<A>(~(uint64_t(1) << (8 * sizeof(A) - 1)));
+  return bit_cast<Vec<A>>(bit_cast<Ints<A>>(x) & kMagnitude);
+}
+
+// ---- half types: widen and round (to nearest even, NaN kept) ----
+
+CNNOPS_INLINE Vec<float> widen(Halves bits, BFloat16) {
+  return bit_cast<Vec<float>>(__builtin_convertvector(bits, Words) << 16);
+}
+
+CNNOPS_INLINE Halves narrow(Vec<float> value, BFloat16) {
+  const Words bits = bit_cast<Words>(value);
+  const Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const Words quiet = (bits >> 16) | 0x0040u;
+  return __builtin_convertvector(value == value ? rounded : quiet, Halves);
+}
+
+#if defined(CNNOPS_AVX512)
+CNNOPS_INLINE Vec<float> widen(Halves bits, Float16) {
+  return bit_cast<Vec<float>>(_mm512_maskz_cvtph_ps(0xffff, bit_cast<__m256i>(bits)));
+}
+CNNOPS_INLINE Halves narrow(Vec<float> value, Float16) {
+  return bit_cast<Halves>(
+      _mm512_maskz_cvtps_ph(0xffff, bit_cast<__m512>(value), _MM_FROUND_TO_NEAREST_INT));
+}
+#elif defined(CNNOPS_AVX2)
+CNNOPS_INLINE Vec<float> widen(Halves bits, Float16) {
+  return bit_cast<Vec<float>>(_mm256_cvtph_ps(bit_cast<__m128i>(bits)));
+}
+CNNOPS_INLINE Halves narrow(Vec<float> value, Float16) {
+  return bit_cast<Halves>(_mm256_cvtps_ph(bit_cast<__m256>(value), _MM_FROUND_TO_NEAREST_INT));
+}
+#elif defined(CNNOPS_NEON)
+CNNOPS_INLINE Vec<float> widen(Halves bits, Float16) {
+  return bit_cast<Vec<float>>(vcvt_f32_f16(bit_cast<float16x4_t>(bits)));
+}
+CNNOPS_INLINE Halves narrow(Vec<float> value, Float16) {
+  return bit_cast<Halves>(vcvt_f16_f32(bit_cast<float32x4_t>(value)));
+}
+#else
+// Without conversion instructions: rebias the exponent in integers, and let one float subtraction
+// or addition with a power of two align (and round) the subnormals.
+CNNOPS_INLINE Vec<float> widen(Halves half, Float16) {
+  const Words bits = __builtin_convertvector(half, Words);
+  const Words magnitude = (bits & 0x7fffu) << 13;
+  const Words exponent = magnitude & 0x0f800000u;
+  const Words normal = magnitude + (112u << 23);
+  const Words special = normal + (112u << 23);
+  const Vec<float> subnormal =
+      bit_cast<Vec<float>>(normal + (1u << 23)) - splat<float>(6.103515625e-05f /* 2^-14 */);
+  Words result = exponent == 0x0f800000u ? special : normal;
+  result = exponent == 0u ? bit_cast<Words>(subnormal) : result;
+  return bit_cast<Vec<float>>(result | ((bits & 0x8000u) << 16));
+}
+CNNOPS_INLINE Halves narrow(Vec<float> value, Float16) {
+  const Words bits = bit_cast<Words>(value);
+  const Words magnitude = bits & 0x7fffffffu;
+  const Words nan_or_infinity = magnitude > 0x7f800000u ? Words{} + 0x7e00u : Words{} + 0x7c00u;
+  const Words subnormal =
+      bit_cast<Words>(bit_cast<Vec<float>>(magnitude) + splat<float>(0.5f)) - 0x3f000000u;
+  const Words normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+  Words result = magnitude < (113u << 23) ? subnormal : normal;
+  result = magnitude >= (143u << 23) ? nan_or_infinity : result;
+  return __builtin_convertvector(result | ((bits >> 16) & 0x8000u), Halves);
+}
+#endif
+
+// ---- loads and stores of lanes<A> elements of storage type T, unaligned ----
+
+template <class T>
+CNNOPS_INLINE Vec<Accumulate<T>> load(const T* from) {
+  if constexpr (sizeof(T) == 2) {
+    return widen(load_as<Halves>(from), T{});
+  } else {
+    return load_as<Vec<T>>(from);
+  }
+}
+
+template <class T>
+CNNOPS_INLINE void store(T* to, Vec<Accumulate<T>> value) {
+  if constexpr (sizeof(T) == 2) {
+    const Halves bits = narrow(value, T{});
+    __builtin_memcpy(to, &bits, sizeof(bits));
+  } else {
+    __builtin_memcpy(to, &value, sizeof(value));
+  }
+}
+
+// The first `count` lanes only; the others read as zero.
+#if defined(CNNOPS_AVX512)
+CNNOPS_INLINE __mmask16 first(int64_t count) { return __mmask16((1u << count) - 1u); }
+
+CNNOPS_INLINE Vec<float> load_partial(const float* from, int64_t count) {
+  return bit_cast<Vec<float>>(_mm512_maskz_loadu_ps(first(count), from));
+}
+CNNOPS_INLINE Vec<double> load_partial(const double* from, int64_t count) {
+  return bit_cast<Vec<double>>(_mm512_maskz_loadu_pd(__mmask8(first(count)), from));
+}
+template <class T>
+CNNOPS_INLINE Vec<float> load_partial(const T* from, int64_t count) {
+  return widen(bit_cast<Halves>(_mm256_maskz_loadu_epi16(first(count), from)), T{});
+}
+CNNOPS_INLINE void store_partial(float* to, Vec<float> value, int64_t count) {
+  _mm512_mask_storeu_ps(to, first(count), bit_cast<__m512>(value));
+}
+CNNOPS_INLINE void store_partial(double* to, Vec<double> value, int64_t count) {
+  _mm512_mask_storeu_pd(to, __mmask8(first(count)), bit_cast<__m512d>(value));
+}
+template <class T>
+CNNOPS_INLINE void store_partial(T* to, Vec<float> value, int64_t count) {
+  _mm256_mask_storeu_epi16(to, first(count), bit_cast<__m256i>(narrow(value, T{})));
+}
+#else
+template <class T>
+CNNOPS_INLINE Vec<Accumulate<T>> load_partial(const T* from, int64_t count) {
+  T whole[lanes<Accumulate<T>>] = {};
+  for (int64_t i = 0; i < count; ++i) whole[i] = from[i];
+  return load(whole);
+}
+template <class T>
+CNNOPS_INLINE void store_partial(T* to, Vec<Accumulate<T>> value, int64_t count) {
+  T whole[lanes<Accumulate<T>>];
+  store(whole, value);
+  for (int64_t i = 0; i < count; ++i) to[i] = whole[i];
+}
+#endif
+
+// One element, by the same conversions as a whole vector.
+template <class T>
+CNNOPS_INLINE Accumulate<T> load_scalar(const T* from) {
+  if constexpr (sizeof(T) == 2) {
+    return widen(Halves{} + from->bits, T{})[0];
+  } else {
+    return *from;
+  }
+}
+template <class T>
+CNNOPS_INLINE void store_scalar(T* to, Accumulate<T> value) {
+  if constexpr (sizeof(T) == 2) {
+    to->bits = narrow(splat<float>(value), T{})[0];
+  } else {
+    *to = value;
+  }
+}
+
+template <class I>
+CNNOPS_INLINE I smaller(I a, I b) {
+  return a < b ? a : b;
+}
+template <class I>
+CNNOPS_INLINE I larger(I a, I b) {
+  return a > b ? a : b;
+}
+CNNOPS_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+CNNOPS_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+// Floor division and its remainder in [0, b), for any sign of a.
+CNNOPS_INLINE int64_t divide_down(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+}  // namespace cnnops::CNNOPS_TARGET

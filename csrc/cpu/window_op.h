@@ -1,0 +1,55 @@
+// Defaults an operation on windows starts from: one operand, one sweep, one result, no weights.
+#pragma once
+
+#include "window.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+template <class Number>
+struct WindowOp {
+  using A = Number;
+  static constexpr int kOperands = 1, kSweeps = 1;
+  static constexpr bool kHasExtra = false;
+
+  Nothing<A> second, third, own;
+  NoResult<A> extra;
+
+  struct NoFactor {};
+  template <class Lanes>
+  CNNOPS_INLINE NoFactor factor(int64_t, int64_t, Lanes) const {
+    return {};
+  }
+  template <class State>
+  CNNOPS_INLINE Vec<A> more(const State&) const {
+    return Vec<A>{};
+  }
+};
+
+CNNOPS_INLINE WindowGrid window_grid(const Pool2dShape& shape) {
+  return {.h = {shape.input.h, shape.output.h, shape.kernel.h, shape.stride.h, shape.padding.h,
+                shape.dilation.h},
+          .w = {shape.input.w, shape.output.w, shape.kernel.w, shape.stride.w, shape.padding.w,
+                shape.dilation.w}};
+}
+
+// From the input to the output.
+CNNOPS_INLINE WindowProblem forward_windows(const Pool2dShape& shape) {
+  return {shape.batch, shape.channels, shape.output, forward_lattices(window_grid(shape)),
+          shape.kernel.w};
+}
+
+// From the output back to the input.
+CNNOPS_INLINE WindowProblem gradient_windows(const Pool2dShape& shape) {
+  return {shape.batch, shape.channels, shape.input, gradient_lattices(window_grid(shape)),
+          shape.kernel.w};
+}
+
+// A map with one value an output position, shared by all images and channels.
+CNNOPS_INLINE Strides4 shared_map(const Pool2dShape& shape) { return {0, 0, shape.output.w, 1}; }
+
+// An execution whose workspace starts after the part that `arena` has handed out.
+CNNOPS_INLINE Execution beyond(const Execution& execution, const Arena& arena) {
+  return {execution.parallel_for, execution.threads, execution.workspace + arena.size()};
+}
+
+}  // namespace cnnops::CNNOPS_TARGET

@@ -1,0 +1,34 @@
+// The problem of a 2-D pooling and its output-size rule, free of PyTorch's headers.
+//
+// Output (p, q) looks at the input samples (p * stride.h - padding.h + r * dilation.h, q * stride.w
+// - padding.w + s * dilation.w), r < kernel.h, s < kernel.w, that lie inside the map.
+#pragma once
+
+#include "conv2d_shape.h"
+
+namespace cnnops {
+
+template <class Int>
+struct BasicPool2dShape {
+  Int batch, channels;
+  BasicPair<Int> input, kernel, output, stride, padding, dilation;
+};
+
+using Pool2dShape = BasicPool2dShape<int64_t>;
+
+// Offsets are positions r * kernel.w + s inside a window: uint8_t where a window has at most
+// kSmallWindow of them, else int32_t.
+inline constexpr int64_t kSmallWindow = 256;
+
+// Windows along one axis. With ceil_mode a last window may hang over the end, but it starts inside
+// the input or its left padding.
+template <class Int>
+Int pooled_extent(const Int& input, const Int& kernel, const Int& stride, const Int& padding,
+                  const Int& dilation, bool ceil_mode) {
+  const Int room = input + 2 * padding - window_extent(kernel, dilation);
+  if (!ceil_mode) return room / stride + 1;
+  const Int count = (room + stride - 1) / stride + 1;
+  return (count - 1) * stride >= input + padding ? count - 1 : count;
+}
+
+}  // namespace cnnops

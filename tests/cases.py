@@ -1,0 +1,141 @@
+"""Named problems shared by the tests, and the data they run on."""
+
+import zlib
+from dataclasses import dataclass
+
+import torch
+
+DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+MEMORY_FORMATS = [torch.contiguous_format, torch.channels_last]
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """A convolution: input (N, C, H, W), weight (K, C / groups, kH, kW), padding top, bottom, left, right."""
+
+    name: str
+    input: tuple
+    weight: tuple
+    stride: tuple = (1, 1)
+    padding: tuple = (0, 0, 0, 0)
+    dilation: tuple = (1, 1)
+    groups: int = 1
+
+    @property
+    def options(self):
+        """The arguments after the tensors, in the operators' order."""
+        return list(self.stride), list(self.padding), list(self.dilation), self.groups
+
+    @property
+    def output(self):
+        height, width = (
+            (self.input[2 + d] + sum(self.padding[2 * d : 2 * d + 2]) - self._reach(d))
+            // self.stride[d]
+            + 1
+            for d in (0, 1)
+        )
+        return self.input[0], self.weight[0], height, width
+
+    def _reach(self, d):
+        return self.dilation[d] * (self.weight[2 + d] - 1) + 1
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """A pooling window over an input (N, C, H, W)."""
+
+    name: str
+    input: tuple
+    kernel_size: tuple
+    stride: tuple
+    padding: tuple = (0, 0)
+    dilation: tuple = (1, 1)
+    ceil_mode: bool = False
+
+    @property
+    def window(self):
+        """Kernel size, stride and padding in the operators' order."""
+        return list(self.kernel_size), list(self.stride), list(self.padding)
+
+
+def _p(pad):
+    return (pad, pad, pad, pad)
+
+
+CONV_CASES = [
+    ConvCase("lenet_c1", (2, 1, 20, 20), (6, 1, 5, 5)),
+    ConvCase("lenet_c3", (2, 6, 12, 12), (16, 6, 5, 5)),
+    ConvCase("lenet_c5", (2, 16, 5, 5), (120, 16, 5, 5)),
+    ConvCase("cifar_stem", (2, 3, 16, 16), (16, 3, 3, 3), padding=_p(1)),
+    ConvCase("cifar_block", (2, 16, 9, 9), (16, 16, 3, 3), padding=_p(1)),
+    ConvCase("cifar_downsample", (2, 16, 12, 12), (32, 16, 3, 3), (2, 2), _p(1)),
+    ConvCase("alexnet_stem", (1, 3, 35, 35), (8, 3, 11, 11), (4, 4), _p(2)),
+    ConvCase("resnet_stem", (1, 3, 22, 22), (8, 3, 7, 7), (2, 2), _p(3)),
+    ConvCase("many_channels", (1, 130, 5, 5), (67, 130, 3, 3), padding=_p(1)),
+    ConvCase("vgg_tail", (1, 40, 7, 7), (40, 40, 3, 3), padding=_p(1)),
+    ConvCase("pointwise", (2, 33, 7, 9), (17, 33, 1, 1)),
+    ConvCase("pointwise_stride", (2, 16, 9, 8), (24, 16, 1, 1), (2, 3)),
+    ConvCase("pointwise_padding", (2, 5, 4, 4), (7, 5, 1, 1), padding=_p(2)),
+    ConvCase("fully_connected", (5, 37, 1, 1), (11, 37, 1, 1)),
+    ConvCase("whole_map", (3, 8, 4, 6), (10, 8, 4, 6)),
+    ConvCase("depthwise", (2, 19, 9, 11), (19, 1, 3, 3), padding=_p(1), groups=19),
+    ConvCase("depthwise_stride", (2, 16, 11, 11), (16, 1, 5, 5), (2, 2), _p(2), groups=16),
+    ConvCase("depthwise_multiplier", (2, 6, 8, 8), (18, 1, 3, 3), padding=_p(1), groups=6),
+    ConvCase("depthwise_dilation", (1, 8, 14, 13), (8, 1, 3, 3), (1, 2), _p(2), (3, 2), 8),
+    ConvCase("grouped", (2, 12, 8, 8), (20, 3, 3, 3), padding=_p(1), groups=4),
+    ConvCase("grouped_odd", (2, 15, 7, 7), (21, 5, 3, 2), (2, 1), (1, 0, 1, 1), (1, 2), 3),
+    ConvCase("dilated", (2, 4, 13, 15), (5, 4, 3, 3), padding=_p(2), dilation=(2, 3)),
+    ConvCase("row", (2, 3, 1, 50), (4, 3, 1, 7), padding=(0, 0, 3, 3)),
+    ConvCase("column", (2, 3, 50, 1), (4, 3, 7, 1), (2, 1)),
+    ConvCase("wide", (1, 5, 3, 70), (9, 5, 3, 3), padding=_p(1)),
+    ConvCase("even_kernel", (2, 4, 8, 9), (6, 4, 4, 2), padding=(1, 2, 0, 1)),
+    ConvCase("lopsided_padding", (2, 3, 6, 5), (4, 3, 3, 3), (2, 1), (0, 3, 4, 1)),
+    ConvCase("cropped", (2, 3, 9, 9), (4, 3, 3, 3), (1, 2), (-1, 0, -2, -1)),
+    ConvCase("full", (2, 2, 4, 3), (3, 2, 3, 4), padding=(2, 2, 3, 3)),
+    ConvCase("kernel_over_map", (2, 3, 2, 3), (4, 3, 5, 5), padding=_p(2)),
+    ConvCase("padding_over_map", (2, 3, 3, 2), (4, 3, 3, 3), padding=_p(5)),
+    ConvCase("stride_over_kernel", (2, 3, 13, 14), (4, 3, 2, 3), (5, 4), _p(1)),
+    ConvCase("stride_over_map", (2, 3, 4, 4), (4, 3, 3, 3), (9, 9), _p(1)),
+    ConvCase("one_everything", (1, 1, 1, 1), (1, 1, 1, 1)),
+    ConvCase("batch_0", (0, 3, 6, 6), (4, 3, 3, 3), padding=_p(1)),
+]
+
+POOL_CASES = [
+    PoolCase("halving", (2, 5, 8, 8), (2, 2), (2, 2)),
+    PoolCase("halving_odd", (2, 3, 7, 9), (2, 2), (2, 2)),
+    PoolCase("halving_ceil", (2, 3, 7, 9), (2, 2), (2, 2), ceil_mode=True),
+    PoolCase("overlapping", (2, 17, 9, 9), (3, 3), (2, 2)),
+    PoolCase("overlapping_ceil", (2, 4, 10, 8), (3, 3), (2, 2), ceil_mode=True),
+    PoolCase("resnet_stem", (1, 8, 12, 12), (3, 3), (2, 2), (1, 1)),
+    PoolCase("same_size", (2, 16, 7, 7), (3, 3), (1, 1), (1, 1)),
+    PoolCase("dense", (1, 33, 5, 40), (2, 2), (1, 1)),
+    PoolCase("rectangular", (2, 3, 11, 6), (4, 2), (3, 1), (2, 1)),
+    PoolCase("padded_ceil", (2, 3, 6, 9), (3, 4), (2, 3), (1, 2), ceil_mode=True),
+    PoolCase("stride_over_kernel", (2, 3, 11, 13), (2, 2), (4, 5)),
+    PoolCase("stride_over_kernel_ceil", (2, 3, 11, 13), (2, 1), (4, 5), (1, 0), ceil_mode=True),
+    PoolCase("global", (3, 19, 4, 6), (4, 6), (4, 6)),
+    PoolCase("large_window", (1, 2, 24, 24), (17, 16), (5, 7), (8, 8)),
+    PoolCase("kernel_1", (2, 3, 4, 5), (1, 1), (1, 1)),
+    PoolCase("subsampling", (2, 3, 7, 5), (1, 1), (3, 2), ceil_mode=True),
+    PoolCase("kernel_over_map", (2, 3, 2, 3), (4, 5), (1, 1), (2, 2)),
+    PoolCase("row", (2, 3, 1, 40), (1, 3), (1, 2), (0, 1)),
+    PoolCase("one_everything", (1, 1, 1, 1), (1, 1), (1, 1)),
+    PoolCase("batch_0", (0, 3, 6, 6), (3, 3), (2, 2), (1, 1)),
+]
+
+DILATED_POOL_CASES = [
+    PoolCase("dilated", (2, 3, 11, 12), (3, 2), (1, 2), (1, 1), (2, 3)),
+    PoolCase("dilated_ceil", (2, 5, 13, 10), (2, 3), (3, 2), (1, 1), (4, 2), ceil_mode=True),
+    PoolCase("dilated_dense", (2, 16, 9, 9), (3, 3), (1, 1), (1, 1), (2, 2)),
+]
+
+
+def ids(cases):
+    return [case.name for case in cases]
+
+
+def data(*size, salt=""):
+    """Normal float64 values that bfloat16 and float16 hold exactly; the same for the same arguments."""
+    generator = torch.Generator().manual_seed(zlib.crc32(repr((size, salt)).encode()))
+    values = torch.randn(size, generator=generator, dtype=torch.float64)
+    return values.bfloat16().half().double()

@@ -1,0 +1,99 @@
+"""What the tests share: worst-case bounds, layouts of memory, loops over algorithms."""
+
+from contextlib import contextmanager
+
+import torch
+from cnnops import flags
+
+# Worst error allowed to a sum of products, in units of eps * sum |x| |w|, by algorithm.
+BOUNDS = {}
+DEFAULT_BOUND = 16
+
+
+def accumulate_dtype(dtype):
+    """Half types accumulate in float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def error_bound(exact, magnitude, dtype, factor=DEFAULT_BOUND):
+    """factor * eps of the accumulation * magnitude, and half a unit in the last place for storing."""
+    summed = factor * torch.finfo(accumulate_dtype(dtype)).eps * magnitude
+    stored = (exact.abs() + summed) * torch.finfo(dtype).eps / 2
+    return summed + stored + torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
+
+
+def assert_within(actual, exact, magnitude, factor=DEFAULT_BOUND):
+    """Every element of actual is as close to the float64 result as its dtype and magnitude allow."""
+    exact = torch.as_tensor(exact, dtype=torch.float64)
+    magnitude = torch.as_tensor(magnitude, dtype=torch.float64)
+    assert actual.shape == exact.shape
+    error = (actual.detach().cpu().double() - exact).abs()
+    bound = error_bound(exact, magnitude, actual.dtype, factor)
+    wrong = ~(error <= bound)
+    assert not wrong.any(), (
+        f"{int(wrong.sum())} of {wrong.numel()} elements are wrong, the first at "
+        f"{wrong.nonzero()[0].tolist()}: got {actual[wrong][0].item()!r}, expected "
+        f"{exact[wrong][0].item()!r} within {bound[wrong][0].item():.3g}; "
+        f"worst error over bound {(error / bound).nan_to_num(torch.inf).max().item():.3g}"
+    )
+
+
+def assert_same_bits(actual, expected):
+    """Equal to the bit, NaN and the sign of zero included."""
+    assert actual.dtype == expected.dtype and actual.shape == expected.shape
+    view = {2: torch.int16, 4: torch.int32, 8: torch.int64}[actual.element_size()]
+    assert torch.equal(actual.contiguous().view(view), expected.contiguous().view(view))
+
+
+def layouts(x):
+    """Yield (name, tensor): the values of a 4-D x in every kind of memory.
+
+    What lies between the elements of a sliced tensor is NaN.
+    """
+    yield "contiguous", x.contiguous()
+    yield "channels_last", x.contiguous(memory_format=torch.channels_last)
+    for name, order in {"WHCN": (3, 2, 1, 0), "NCWH": (0, 1, 3, 2), "CNHW": (1, 0, 2, 3)}.items():
+        yield name, x.permute(order).contiguous().permute(order)
+    yield "offset", _inside(x, [s + 1 for s in x.shape[:1]] + list(x.shape[1:]), start=1)
+    yield "unaligned", _unaligned(x)
+    yield "rows", _inside(x, [*x.shape[:3], x.shape[3] + 3])
+    yield "planes", _inside(x, [x.shape[0], x.shape[1] + 2, *x.shape[2:]])
+    yield "every_second", _inside(x, [2 * s for s in x.shape], step=2)
+    yield "channels_last_slice", _inside(
+        x, [x.shape[0], x.shape[1] + 3, *x.shape[2:]], memory_format=torch.channels_last
+    )
+
+
+def _inside(x, size, start=0, step=1, memory_format=torch.contiguous_format):
+    """A copy of x as a window of a larger tensor of NaN; start shifts along the batch."""
+    around = torch.full(size, torch.nan, dtype=x.dtype, device=x.device)
+    around = around.contiguous(memory_format=memory_format)
+    ends = [start + x.shape[0] * step] + [s * step for s in x.shape[1:]]
+    window = around[start : ends[0] : step, : ends[1] : step, : ends[2] : step, : ends[3] : step]
+    return window.copy_(x)
+
+
+def _unaligned(x):
+    """A contiguous copy of x whose first element is one element past an aligned address."""
+    storage = torch.full((x.numel() + 1,), torch.nan, dtype=x.dtype, device=x.device)
+    return storage[1:].view(x.shape).copy_(x)
+
+
+def algorithms(which, case, dtype, memory_format=torch.contiguous_format):
+    """Names of the algorithms that support a ConvCase; which is forward, input_grad, weight_grad."""
+    names, _ = torch.ops.cnnops._conv2d_plan(
+        which,
+        case.input,
+        case.weight,
+        *case.options,
+        dtype,
+        memory_format == torch.channels_last,
+    )
+    return names
+
+
+@contextmanager
+def forced(algorithm):
+    """Run one algorithm and give the bound its result must keep."""
+    with flags(algorithm=algorithm):
+        yield BOUNDS.get(algorithm, DEFAULT_BOUND)
