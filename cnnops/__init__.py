@@ -3,7 +3,7 @@
 Importing the package loads the operators into ``torch.ops.cnnops``.
 """
 
-from . import _library, autograd, functional, modules
+from . import _library, autograd, functional, models, modules
 from .conversion import convert, revert
 from .explain import explain
 from .flags import flags
@@ -23,6 +23,7 @@ __all__ = [
     "explain",
     "flags",
     "functional",
+    "models",
     "modules",
     "revert",
 ]

@@ -104,15 +104,15 @@ def _convolution_passes(names, large, weight, bias, small, geometry):
             large.dtype,
             _is_channels_last(small) or _is_channels_last(large),
         )
-        bytes = traffic + (bias_traffic if name == "forward" else 0)
-        passes.append(Pass(name, algorithms[0], workspaces[0], flops, bytes))
+        moved = traffic + (bias_traffic if name == "forward" else 0)
+        passes.append(Pass(name, algorithms[0], workspaces[0], flops, moved))
     return tuple(passes)
 
 
-def _pooling_passes(operations, backward_maps):
+def _pooling_passes(operations, backward_bytes):
     """Passes of a pooling that does so many operations for a sample under a window.
 
-    Its backward pass reads and writes what backward_maps(input, output) counts in bytes.
+    backward_bytes(input, output, kernel_size) counts what its backward pass reads and writes.
     """
 
     def passes(args, output, kernel_size):
@@ -121,7 +121,7 @@ def _pooling_passes(operations, backward_maps):
         forward_bytes = (input.numel() + output.numel()) * input.element_size()
         return (
             Pass("forward", "direct", 0, flops, forward_bytes),
-            Pass("input_grad", "direct", 0, flops, backward_maps(input, output, kernel_size)),
+            Pass("input_grad", "direct", 0, flops, backward_bytes(input, output, kernel_size)),
         )
 
     return passes

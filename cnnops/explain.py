@@ -1,15 +1,14 @@
 """Says what runs on cnnops, and how: algorithm, instruction set, workspace, FLOPs and bytes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.hooks import RemovableHandle
 
-from ._costs import Call, Pass, describe
+from ._costs import Call, Pass
+from ._recorder import record_function, record_model
 from .conversion import CNNOPS_MODULES, obstacle_to_convert, obstacle_to_revert
 
 __all__ = ["Call", "Layer", "Pass", "Report", "explain"]
@@ -76,14 +75,14 @@ def explain(target: torch.nn.Module | Callable, *args: Any, **kwargs: Any) -> Re
             raise TypeError(
                 f"explain: target must be a module or a function, got {type(target).__name__}"
             )
-        return Report((), {}, *_record_calls({}, target, args, kwargs))
+        return Report((), {}, *record_function(target, args, kwargs))
     layers, others = [], Counter()
     for name, module in _named_leaves(target):
         if _is_layer(module):
             layers.append(_layer(name, module))
         else:
             others[type(module).__name__] += 1
-    calls = _record_model(target, args, kwargs) if args or kwargs else ((), ())
+    calls = record_model(target, args, kwargs) if args or kwargs else ((), ())
     return Report(tuple(layers), dict(others), *calls)
 
 
@@ -107,61 +106,6 @@ def _layer(name, module):
         return Layer(name, kind, "cnnops", obstacle_to_revert(module) or "")
     note = obstacle_to_convert(module) or "supported: cnnops.convert(model)"
     return Layer(name, kind, "torch", note)
-
-
-def _record_model(model, args, kwargs):
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        return _record_calls(dict(model.named_modules()), model, args, kwargs)
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-
-
-def _record_calls(modules, function, args, kwargs):
-    recorder = _Recorder()
-    hooks = [hook for name, module in modules.items() for hook in recorder.follow(name, module)]
-    try:
-        with torch.no_grad(), recorder:
-            function(*args, **kwargs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return tuple(recorder.calls), tuple(recorder.torch_calls)
-
-
-class _Recorder(TorchDispatchMode):
-    """Notes every convolution and pooling operator that is called, and the running module."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = []
-        self.torch_calls = []
-        self._running = [""]
-
-    def follow(self, name: str, module: torch.nn.Module) -> Iterable[RemovableHandle]:
-        """Makes a module say when it starts and ends; yields the hooks."""
-
-        def enter(*_):
-            self._running.append(name)
-
-        def leave(*_):
-            self._running.pop()
-
-        yield module.register_forward_pre_hook(enter)
-        yield module.register_forward_hook(leave, always_call=True)
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        namespace, name = func._schema.name.split("::")
-        if namespace == "cnnops":
-            call = describe(name, args, result)
-            if call is not None:
-                self.calls.append((self._running[-1], call))
-        elif "convolution" in name or "pool" in name:
-            self.torch_calls.append((self._running[-1], name))
-        return result
 
 
 _CALL_HEADER = (

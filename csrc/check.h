@@ -10,8 +10,9 @@
 
 namespace cnnops {
 
-inline constexpr int64_t kLargestArgument =
-    2147483647;  // of strides, paddings, dilations and kernel sizes
+// Of strides, paddings, dilations, kernel sizes and groups; and of a map's height and width. Within
+// them no sum or product of a shape overflows 64 bits.
+inline constexpr int64_t kLargestArgument = 2147483647, kLargestExtent = int64_t(1) << 62;
 
 void check_tensor(const char* op, const char* name, const at::Tensor& tensor, int64_t rank);
 

@@ -46,7 +46,8 @@ BasicConv2dShape<Int> check_filter(const char* op, const char* weight_name,
                                    const Conv2dArguments<Int>& arguments) {
   BasicConv2dShape<Int> shape{};
   shape.groups = arguments.groups;
-  TORCH_CHECK(shape.groups >= 1, op, ": groups must be at least 1, got ", shape.groups);
+  TORCH_CHECK(shape.groups >= 1 && shape.groups <= kLargestArgument, op,
+              ": groups must be between 1 and ", kLargestArgument, ", got ", shape.groups);
   TORCH_CHECK(weight.size() == 4, op, ": ", weight_name, " must hold 4 sizes, got ", weight);
   shape.out_channels = weight[0];
   shape.in_channels = weight[1] * shape.groups;
@@ -76,8 +77,10 @@ BasicConv2dShape<Int> check_conv2d(const char* op, const char* input_name, at::A
                                    const Conv2dArguments<Int>& arguments) {
   BasicConv2dShape<Int> shape = check_filter<Int>(op, weight_name, weight, arguments);
   TORCH_CHECK(input.size() == 4, op, ": ", input_name, " must hold 4 sizes, got ", input);
-  for (const Int& size : input)
-    TORCH_CHECK(size >= 0, op, ": ", input_name, " must not be negative, got ", input);
+  for (const Int& size : input) {
+    TORCH_CHECK(size >= 0 && size <= kLargestExtent, op, ": ", input_name,
+                " must have sizes between 0 and ", kLargestExtent, ", got ", input);
+  }
   TORCH_CHECK(input[1] % shape.groups == 0, op, ": ", input_name,
               " must have channels that groups = ", shape.groups, " divides, got ", input[1],
               " channels");
@@ -109,6 +112,10 @@ BasicConv2dShape<Int> check_conv_transpose2d(const char* op, at::ArrayRef<Int> o
               output[1]);
   shape.batch = output[0];
   shape.output = {output[2], output[3]};
+  TORCH_CHECK(
+      output[2] <= kLargestExtent / shape.stride.h && output[3] <= kLargestExtent / shape.stride.w,
+      op, ": input must have a height and width of at most ", kLargestExtent, " / stride, got ",
+      output[2], " x ", output[3]);
   shape.input = {
       (output[2] - 1) * shape.stride.h + window_extent(shape.kernel.h, shape.dilation.h) -
           shape.padding.top - shape.padding.bottom,

@@ -36,10 +36,10 @@ std::tuple<at::Tensor, at::Tensor> meta_max_pool2d_with_offsets(const at::Tensor
   const Shape shape =
       check_pool_input<c10::SymInt>("max_pool2d_with_offsets", input, arguments, ceil_mode);
   const at::Tensor output = empty_output(shape, input);
-  return {output,
-          at::empty_symint(output_sizes(shape),
-                           output.options().dtype(offset_dtype(shape.kernel.h, shape.kernel.w)),
-                           memory_format_of(input))};
+  return {output, at::empty_symint(output_sizes(shape),
+                                   output.options().dtype(offset_dtype(
+                                       "max_pool2d_with_offsets", shape.kernel.h, shape.kernel.w)),
+                                   memory_format_of(input))};
 }
 
 at::Tensor meta_max_pool2d_backward(const at::Tensor& grad_output, const at::Tensor& offsets,

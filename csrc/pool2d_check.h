@@ -2,7 +2,7 @@
 #pragma once
 
 #include <array>
-#include <limits>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -31,13 +31,14 @@ void check_pool_axis(const char* op, const char* axis, const Int& input, const I
   const Int extent = window_extent(kernel, dilation);
   TORCH_CHECK(padding * 2 <= extent, op, ": padding must be at most half the window's ", axis,
               " dilation * (kernel_size - 1) + 1 = ", extent, ", got ", padding);
-  TORCH_CHECK(input > 0, op, ": input must have a ", axis, " of at least 1, got ", input);
+  TORCH_CHECK(input > 0 && input <= kLargestExtent, op, ": input must have a ", axis,
+              " between 1 and ", kLargestExtent, ", got ", input);
 }
 
-// `sizes` are (N, C, H, W) of the input.
+// `sizes` are (N, C, H, W) of the input. The output may come out empty.
 template <class Int>
-BasicPool2dShape<Int> check_pool2d(const char* op, at::ArrayRef<Int> sizes,
-                                   const Pool2dArguments<Int>& arguments, bool ceil_mode) {
+BasicPool2dShape<Int> check_windows(const char* op, at::ArrayRef<Int> sizes,
+                                    const Pool2dArguments<Int>& arguments, bool ceil_mode) {
   BasicPool2dShape<Int> shape{};
   shape.batch = sizes[0];
   shape.channels = sizes[1];
@@ -55,6 +56,13 @@ BasicPool2dShape<Int> check_pool2d(const char* op, at::ArrayRef<Int> sizes,
                                      shape.dilation.h, ceil_mode),
                   pooled_extent<Int>(shape.input.w, shape.kernel.w, shape.stride.w, shape.padding.w,
                                      shape.dilation.w, ceil_mode)};
+  return shape;
+}
+
+template <class Int>
+BasicPool2dShape<Int> check_pool2d(const char* op, at::ArrayRef<Int> sizes,
+                                   const Pool2dArguments<Int>& arguments, bool ceil_mode) {
+  const auto shape = check_windows<Int>(op, sizes, arguments, ceil_mode);
   TORCH_CHECK(shape.output.h > 0 && shape.output.w > 0, op,
               ": input must be large enough for a result of at least ", "1 x 1, got ",
               shape.input.h, " x ", shape.input.w, ", which gives ", shape.output.h, " x ",
@@ -74,14 +82,19 @@ BasicPool2dShape<Int> check_pool_input(const char* op, const at::Tensor& input,
   return shape;
 }
 
+template <class Int>
+void check_map_size(const char* op, at::ArrayRef<Int> input_size) {
+  TORCH_CHECK(input_size.size() == 2, op, ": input_size must hold 2 numbers (height, width), got ",
+              input_size);
+}
+
 // From grad_output and the height and width of the input.
 template <class Int>
 BasicPool2dShape<Int> check_pool_grad(const char* op, const at::Tensor& grad_output,
                                       at::ArrayRef<Int> input_size,
                                       const Pool2dArguments<Int>& arguments, bool ceil_mode) {
   check_tensor(op, "grad_output", grad_output, 4);
-  TORCH_CHECK(input_size.size() == 2, op, ": input_size must hold 2 numbers (height, width), got ",
-              input_size);
+  check_map_size<Int>(op, input_size);
   const at::ArrayRef<Int> sizes = sizes_of<Int>(grad_output);
   const std::array<Int, 4> input{sizes[0], sizes[1], input_size[0], input_size[1]};
   const auto shape = check_pool2d<Int>(op, input, arguments, ceil_mode);
@@ -92,28 +105,35 @@ BasicPool2dShape<Int> check_pool_grad(const char* op, const at::Tensor& grad_out
 
 // The type of offsets inside a window.
 template <class Int>
-at::ScalarType offset_dtype(const Int& kernel_h, const Int& kernel_w) {
+at::ScalarType offset_dtype(const char* op, const Int& kernel_h, const Int& kernel_w) {
+  TORCH_CHECK(kernel_h * kernel_w <= kLargestArgument, op,
+              ": kernel_size must give windows of at most ", kLargestArgument,
+              " samples to keep their offsets, got ", kernel_h, " x ", kernel_w);
   return kernel_h * kernel_w <= kSmallWindow ? at::kByte : at::kInt;
 }
 
-// Offsets of the shape's outputs, given the two that ceil_mode can make of the same arguments.
+// The shape whose output `offsets` belongs to: the arguments leave open whether ceil_mode was on,
+// its sizes tell.
 template <class Int>
 BasicPool2dShape<Int> check_offsets(const char* op, const at::Tensor& offsets,
                                     at::ArrayRef<Int> input,
                                     const Pool2dArguments<Int>& arguments) {
   const at::ArrayRef<Int> sizes = sizes_of<Int>(offsets);
-  TORCH_CHECK(sizes.size() == 4, op, ": offsets must have 4 dimensions, got sizes ", sizes);
-  const auto floor_shape = check_pool2d<Int>(op, input, arguments, false);
-  const auto ceil_shape = check_pool2d<Int>(op, input, arguments, true);
+  const auto floor_shape = check_windows<Int>(op, input, arguments, false);
+  const auto ceil_shape = check_windows<Int>(op, input, arguments, true);
   const bool is_floor = sizes.equals(output_sizes(floor_shape));
-  TORCH_CHECK(is_floor || sizes.equals(output_sizes(ceil_shape)), op,
-              ": offsets must have the sizes ", at::ArrayRef<Int>(output_sizes(floor_shape)),
-              " of the output, got ", sizes);
   const auto& shape = is_floor ? floor_shape : ceil_shape;
-  const at::ScalarType dtype = offset_dtype(shape.kernel.h, shape.kernel.w);
+  check_sizes<Int>(op, "offsets", sizes, output_sizes(shape), "those of the output");
+  const at::ScalarType dtype = offset_dtype(op, shape.kernel.h, shape.kernel.w);
   TORCH_CHECK(offsets.scalar_type() == dtype, op, ": offsets must be ", dtype,
               " for this kernel_size, got ", offsets.scalar_type());
   return shape;
+}
+
+inline void check_offsets_device(const char* op, const at::Tensor& offsets, const char* like_name,
+                                 const at::Tensor& like) {
+  TORCH_CHECK(offsets.device() == like.device(), op, ": offsets must be on ", like_name,
+              "'s device ", like.device(), ", got ", offsets.device());
 }
 
 template <class Int>
@@ -122,8 +142,8 @@ BasicPool2dShape<Int> check_max_backward(const at::Tensor& grad_output, const at
                                          const Pool2dArguments<Int>& arguments) {
   constexpr const char* op = "max_pool2d_backward";
   check_tensor(op, "grad_output", grad_output, 4);
-  TORCH_CHECK(input_size.size() == 2, op, ": input_size must hold 2 numbers (height, width), got ",
-              input_size);
+  check_offsets_device(op, offsets, "grad_output", grad_output);
+  check_map_size<Int>(op, input_size);
   const at::ArrayRef<Int> sizes = sizes_of<Int>(grad_output);
   const std::array<Int, 4> input{sizes[0], sizes[1], input_size[0], input_size[1]};
   const auto shape = check_offsets<Int>(op, offsets, input, arguments);
@@ -137,6 +157,7 @@ BasicPool2dShape<Int> check_max_select(const at::Tensor& input, const at::Tensor
                                        const Pool2dArguments<Int>& arguments) {
   constexpr const char* op = "max_pool2d_select";
   check_tensor(op, "input", input, 4);
+  check_offsets_device(op, offsets, "input", input);
   return check_offsets<Int>(op, offsets, sizes_of<Int>(input), arguments);
 }
 
@@ -146,19 +167,18 @@ BasicPool2dShape<Int> check_max_indices(const at::Tensor& offsets, at::ArrayRef<
   constexpr const char* op = "max_pool2d_indices";
   const at::ArrayRef<Int> sizes = sizes_of<Int>(offsets);
   TORCH_CHECK(sizes.size() == 4, op, ": offsets must have 4 dimensions, got sizes ", sizes);
-  TORCH_CHECK(input_size.size() == 2, op, ": input_size must hold 2 numbers (height, width), got ",
-              input_size);
+  check_map_size<Int>(op, input_size);
   const std::array<Int, 4> input{sizes[0], sizes[1], input_size[0], input_size[1]};
   return check_offsets<Int>(op, offsets, input, arguments);
 }
 
 inline void check_divisor(const char* op, std::optional<int64_t> divisor_override) {
-  TORCH_CHECK(divisor_override.value_or(1) != 0, op, ": divisor_override must not be 0");
+  TORCH_CHECK(divisor_override.value_or(1) != 0, op, ": divisor_override must not be 0, got 0");
 }
 
 inline void check_norm_type(const char* op, double norm_type) {
-  TORCH_CHECK(norm_type > 0 && norm_type < std::numeric_limits<double>::infinity(), op,
-              ": norm_type must be positive and finite, got ", norm_type);
+  TORCH_CHECK(std::isfinite(norm_type) && norm_type != 0, op,
+              ": norm_type must be finite and not 0, got ", norm_type);
 }
 
 template <class Int>

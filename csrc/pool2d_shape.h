@@ -20,15 +20,16 @@ using Pool2dShape = BasicPool2dShape<int64_t>;
 // kSmallWindow of them, else int32_t.
 inline constexpr int64_t kSmallWindow = 256;
 
-// Windows along one axis. With ceil_mode a last window may hang over the end, but it starts inside
-// the input or its left padding.
+// Windows along one axis, none or less if not one fits. With ceil_mode a last window may hang over
+// the end, but it starts inside the input or its left padding.
 template <class Int>
 Int pooled_extent(const Int& input, const Int& kernel, const Int& stride, const Int& padding,
                   const Int& dilation, bool ceil_mode) {
-  const Int room = input + 2 * padding - window_extent(kernel, dilation);
-  if (!ceil_mode) return room / stride + 1;
-  const Int count = (room + stride - 1) / stride + 1;
-  return (count - 1) * stride >= input + padding ? count - 1 : count;
+  const Int room =
+      input + 2 * padding - window_extent(kernel, dilation) + (ceil_mode ? stride - 1 : Int(0));
+  if (room < 0) return 0;
+  const Int count = room / stride + 1;
+  return ceil_mode && (count - 1) * stride >= input + padding ? count - 1 : count;
 }
 
 }  // namespace cnnops

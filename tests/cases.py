@@ -96,6 +96,11 @@ CONV_CASES = [
     ConvCase("padding_over_map", (2, 3, 3, 2), (4, 3, 3, 3), padding=_p(5)),
     ConvCase("stride_over_kernel", (2, 3, 13, 14), (4, 3, 2, 3), (5, 4), _p(1)),
     ConvCase("stride_over_map", (2, 3, 4, 4), (4, 3, 3, 3), (9, 9), _p(1)),
+    ConvCase("many_output_channels", (1, 8, 3, 4), (530, 8, 1, 1)),
+    ConvCase("many_images", (70, 3, 4, 4), (5, 3, 3, 3), padding=_p(1)),
+    ConvCase("many_depthwise_images", (70, 5, 4, 4), (5, 1, 3, 3), padding=_p(1), groups=5),
+    ConvCase("long_rows", (1, 2, 2, 4500), (2, 2, 1, 3), (1, 2), (0, 0, 1, 1)),
+    ConvCase("long_depthwise_rows", (1, 2, 2, 4500), (2, 1, 1, 3), (1, 2), (0, 0, 1, 1), groups=2),
     ConvCase("one_everything", (1, 1, 1, 1), (1, 1, 1, 1)),
     ConvCase("batch_0", (0, 3, 6, 6), (4, 3, 3, 3), padding=_p(1)),
 ]
@@ -119,6 +124,7 @@ POOL_CASES = [
     PoolCase("subsampling", (2, 3, 7, 5), (1, 1), (3, 2), ceil_mode=True),
     PoolCase("kernel_over_map", (2, 3, 2, 3), (4, 5), (1, 1), (2, 2)),
     PoolCase("row", (2, 3, 1, 40), (1, 3), (1, 2), (0, 1)),
+    PoolCase("long_rows", (1, 2, 1, 4500), (1, 3), (1, 2), (0, 1)),
     PoolCase("one_everything", (1, 1, 1, 1), (1, 1), (1, 1)),
     PoolCase("batch_0", (0, 3, 6, 6), (3, 3), (2, 2), (1, 1)),
 ]

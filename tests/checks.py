@@ -59,8 +59,9 @@ def layouts(x):
     yield "rows", _inside(x, [*x.shape[:3], x.shape[3] + 3])
     yield "planes", _inside(x, [x.shape[0], x.shape[1] + 2, *x.shape[2:]])
     yield "every_second", _inside(x, [2 * s for s in x.shape], step=2)
-    yield "channels_last_slice", _inside(
-        x, [x.shape[0], x.shape[1] + 3, *x.shape[2:]], memory_format=torch.channels_last
+    yield (
+        "channels_last_slice",
+        _inside(x, [x.shape[0], x.shape[1] + 3, *x.shape[2:]], memory_format=torch.channels_last),
     )
 
 

@@ -165,9 +165,7 @@ def window_sizes(size, output, kernel_size, stride, padding, count_include_pad):
     return np.outer(*sides)
 
 
-def avg_pool2d(
-    input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-):
+def avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
     size = pool2d_size(input.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
     divisor = divisor_override or window_sizes(
         input.shape[2:], size, kernel_size, stride, padding, count_include_pad

@@ -113,9 +113,7 @@ def test_is_a_depthwise_convolution(kernel, stride, padding, device):
 
 def _left_over(case, kernel, stride, padding):
     """Rows and columns behind the last window."""
-    return [
-        (case.input[2 + d] + 2 * padding - kernel[d]) % stride[d] for d in (0, 1)
-    ]
+    return [(case.input[2 + d] + 2 * padding - kernel[d]) % stride[d] for d in (0, 1)]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

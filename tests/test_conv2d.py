@@ -84,7 +84,12 @@ def test_without_bias(case, device):
     tensors = operands(case) | {"bias": None}
     for name in algorithms("forward", case, torch.float64):
         with forced(name) as factor:
-            y = call(ops, "forward", case, **{k: v if v is None else v.to(device) for k, v in tensors.items()})
+            y = call(
+                ops,
+                "forward",
+                case,
+                **{k: v if v is None else v.to(device) for k, v in tensors.items()},
+            )
         exact, magnitude = expected("forward", case)
         assert_within(y, exact - operands(case)["bias"][:, None, None], magnitude, factor)
 

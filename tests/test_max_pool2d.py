@@ -91,7 +91,11 @@ def test_backward_and_select(case, dtype, device):
 
 def test_offset_dtypes(device):
     x = data(1, 1, 40, 40).to(device)
-    for kernel, dtype in {(16, 16): torch.uint8, (16, 17): torch.int32, (1, 1): torch.uint8}.items():
+    for kernel, dtype in {
+        (16, 16): torch.uint8,
+        (16, 17): torch.int32,
+        (1, 1): torch.uint8,
+    }.items():
         _, offsets = ops.max_pool2d_with_offsets(x, kernel, [1, 1], [0, 0], [1, 1], False)
         assert offsets.dtype == dtype
 

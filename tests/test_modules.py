@@ -203,6 +203,14 @@ class TestMorePadding:
             cnnops.Conv2d(2, 3, 3, padding="half")
 
 
+def test_infinite_norms_are_the_extremes():
+    input = torch.randn(2, 3, 7, 6)
+    for norm_type, extreme in ((torch.inf, torch.amax), (-torch.inf, torch.amin)):
+        pooled = cnnops.LPPool2d(norm_type, 2)(input)
+        windows = input.abs().unfold(2, 2, 2).unfold(3, 2, 2)
+        assert torch.equal(pooled, extreme(windows, (-2, -1)))
+
+
 class TestL2Pool2d:
     @pytest.mark.parametrize(
         "kernel_size,stride,padding,ceil_mode",

@@ -208,9 +208,7 @@ def test_avg_pool2d(device, case, dtype, layout, count_include_pad, divisor_over
     exact, magnitude = (
         torch.autograd.grad(F.avg_pool2d(leaf, *options), leaf, grad)[0] for grad in (g, g.abs())
     )
-    dx = ops.avg_pool2d_backward(
-        arranged(g.to(device, dtype), layout), case.input[2:], *options
-    )
+    dx = ops.avg_pool2d_backward(arranged(g.to(device, dtype), layout), case.input[2:], *options)
     assert_within(dx, exact, magnitude)
 
 

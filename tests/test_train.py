@@ -1,6 +1,7 @@
 """The trainer from end to end: results, repeatability, interruption, and every error message."""
 
 import errno
+import fcntl
 import importlib.util
 import io
 import json
@@ -8,13 +9,16 @@ import os
 import pickle
 import resource
 import signal
+import struct
+import termios
 from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
+
 from cnnops.models import lenet5
 from cnnops.train import data, engine, errors, files, main, sources
-from PIL import Image
 from train_helpers import (
     call,
     start,
@@ -246,6 +250,7 @@ def test_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_progress_bar_is_for_terminals_only(tmp_path):
     leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
     process = start("--epochs", 1, "--output", tmp_path / "run", stderr=follower)
     os.close(follower)
     shown = io.BytesIO()

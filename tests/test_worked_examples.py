@@ -126,9 +126,7 @@ def test_output_size_formula(m, k, stride, padding, device):
 def test_weight_gradient_terms(dtype, device):
     x = torch.tensor([[1, -2, 3], [4, 5, -6], [-7, 8, 9]], dtype=dtype, device=device)
     d = torch.tensor([[2, -3], [5, 7]], dtype=dtype, device=device)
-    expected = [
-        [(x[p : p + 2, q : q + 2] * d).sum().item() for q in range(2)] for p in range(2)
-    ]
+    expected = [[(x[p : p + 2, q : q + 2] * d).sum().item() for q in range(2)] for p in range(2)]
     case = ConvCase("", (1, 1, 3, 3), (1, 1, 2, 2))
     for name in algorithms("weight_grad", case, dtype):
         with forced(name):

@@ -10,6 +10,11 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
+CIFAR10_CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
 # One thread, so that runs in different processes have the same bits whatever the kernels.
 COMMAND = [sys.executable, "-m", "cnnops.train", "--threads", "1"]
 
@@ -19,11 +24,9 @@ def start(*arguments, **options):
     environment = dict(os.environ, OMP_NUM_THREADS="1")
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        **options,
+        **(dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE) | options),
     )
 
 
@@ -67,8 +70,7 @@ def write_cifar10(folder, images_per_batch=20):
     batches = Path(folder) / "cifar-10-batches-py"
     batches.mkdir(parents=True)
     generator = numpy.random.default_rng(0)
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
-    contents = {"batches.meta": {"label_names": names, "num_vis": 3072}}
+    contents = {"batches.meta": {"label_names": CIFAR10_CLASSES, "num_vis": 3072}}
     for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
         contents[name] = {
             "batch_label": name,

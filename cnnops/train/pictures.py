@@ -61,7 +61,7 @@ def filters(model: nn.Module, title: str) -> bytes:
         f"{title}\n{numbers} of {name}, {channels}x{height}x{width}",
     )
     panels = figure.subplots(rows, columns, squeeze=False).flat
-    limit = shown.abs().max().clamp(min=1e-12)
+    limit = max(float(shown.abs().max()), 1e-12)
     if channels == 3:
         _draw_images(panels, (shown.permute(0, 2, 3, 1) / limit + 1) / 2)
     else:
@@ -135,7 +135,7 @@ def _draw_images(panels: Iterable[Axes], images: Iterable[torch.Tensor], **colou
     for axes, image in zip_longest(panels, images):
         axes.set_axis_off()
         if image is not None:
-            axes.imshow(image, **colours)
+            axes.imshow(image.numpy(), **colours)
 
 
 def _figure(width: float, height: float, title: str) -> Figure:

@@ -2,6 +2,7 @@
 // without any gathering of patches.
 #pragma once
 
+#include "conv2d_depthwise_weight_grad.h"
 #include "operands.h"
 #include "window_op.h"
 
@@ -40,6 +41,7 @@ class Depthwise {
   using A = Accumulate<T>;
 
   static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
+    if (problem.pass == Conv2dPass::kWeightGrad) return DepthwiseWeightGrad<T>::workspace(problem);
     Arena arena;
     take_factors(problem, arena);
     take_bias(problem, arena);
@@ -52,6 +54,8 @@ class Depthwise {
 
   static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                   const Execution& execution) {
+    if (problem.pass == Conv2dPass::kWeightGrad)
+      return DepthwiseWeightGrad<T>::run(problem, tensors, execution);
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     Arena arena(execution.workspace);
     A* factors = take_factors(problem, arena);
@@ -91,10 +95,5 @@ class Depthwise {
     }
   }
 };
-
-CNNOPS_INLINE bool is_depthwise(const Conv2dShape& shape) {
-  return shape.groups > 1 && shape.in_channels == shape.groups &&
-         shape.out_channels == shape.groups;
-}
 
 }  // namespace cnnops::CNNOPS_TARGET

@@ -23,7 +23,9 @@ struct ForDType {
 };
 
 static bool supports_depthwise(const Conv2dProblem& problem) {
-  return problem.pass != Conv2dPass::kWeightGrad && is_depthwise(problem.shape);
+  const Conv2dShape& shape = problem.shape;
+  return shape.groups > 1 && shape.in_channels == shape.groups &&
+         shape.out_channels == shape.groups;
 }
 static bool supports_all(const Conv2dProblem&) { return true; }
 

@@ -12,6 +12,7 @@
 // have pixels in vectors and broadcast filter elements.
 #pragma once
 
+#include "blocking.h"
 #include "gemm_tile.h"
 #include "operands.h"
 #include "patches.h"
@@ -22,16 +23,6 @@ namespace cnnops::CNNOPS_TARGET {
 // kBlockChannels.
 inline constexpr int64_t kBlockPixels = 192, kBlockChannels = 256, kBlockDepth = 256;
 static_assert(kBlockPixels % kTileRows == 0 && kBlockPixels % kTileColumns<float> == 0);
-
-// A range cut into equal blocks of at most `largest`, each a multiple of `quantum` but the last.
-struct Blocking {
-  int64_t size, count;
-};
-CNNOPS_INLINE Blocking blocking(int64_t total, int64_t largest, int64_t quantum) {
-  if (total == 0) return {0, 0};
-  const int64_t size = round_up(divide_up(total, divide_up(total, largest)), quantum);
-  return {size, divide_up(total, size)};
-}
 
 // The filter of one correlation as panels of `width` result channels: [group][panel][k][width],
 // zeros at the end of the last panel. width is a tile's columns where channels fill vectors, a

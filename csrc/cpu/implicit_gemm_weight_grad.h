@@ -12,9 +12,9 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Images are split until this many tasks exist, as long as the partial sums stay below
-// kPartialBytes.
-inline constexpr int64_t kWeightGradTasks = 32, kPartialBytes = 8 << 20;
+// Images are cut into runs until there are kBatchTasks tasks, as long as the partial sums stay
+// below this.
+inline constexpr int64_t kPartialBytes = 8 << 20;
 
 template <class T>
 struct WeightGradOperands {
@@ -47,7 +47,7 @@ class WeightGradPlan {
         blocks(operands.shape.groups * rows.count * channels.count) {
     const int64_t bytes = blocks * block_sums * int64_t(sizeof(A));
     const int64_t affordable = larger<int64_t>(1, bytes > 0 ? kPartialBytes / bytes : 1);
-    const int64_t wanted = blocks > 0 ? divide_up(kWeightGradTasks, blocks) : 1;
+    const int64_t wanted = blocks > 0 ? divide_up(kBatchTasks, blocks) : 1;
     images = blocking(operands.shape.batch,
                       divide_up(operands.shape.batch, smaller(affordable, wanted)), 1);
   }

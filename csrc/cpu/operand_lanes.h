@@ -8,6 +8,11 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
+// The element offset of a sample.
+CNNOPS_INLINE int64_t at(const Strides4& stride, int64_t n, int64_t c, int64_t h, int64_t w) {
+  return n * stride.n + c * stride.c + h * stride.h + w * stride.w;
+}
+
 // Floating-point samples; `outside` stands for those beyond the map.
 template <class T>
 struct Values {

@@ -54,7 +54,7 @@ struct SecondPower {
   }
   template <class A>
   CNNOPS_INLINE Vec<A> root(Vec<A> sum) const {
-    Vec<A> result;
+    Vec<A> result{};
     for (int64_t i = 0; i < lanes<A>; ++i) {
       result[i] =
           sizeof(A) == 4 ? A(__builtin_sqrtf(float(sum[i]))) : A(__builtin_sqrt(double(sum[i])));
@@ -72,7 +72,7 @@ struct AnyPower {
   }
   template <class A>
   static Vec<A> raise(Vec<A> x, double exponent) {
-    Vec<A> result;
+    Vec<A> result{};
     for (int64_t i = 0; i < lanes<A>; ++i) {
       result[i] = sizeof(A) == 4 ? A(__builtin_powf(float(x[i]), float(exponent)))
                                  : A(__builtin_pow(x[i], exponent));
@@ -170,16 +170,19 @@ struct LPPool2d {
     return factors;
   }
 
-  static Values<T> values(const ConstTensor& tensor) {
-    return {static_cast<const T*>(tensor.data), tensor.stride, 0};
+  static Values<T> values(const ConstTensor& tensor, A outside) {
+    return {static_cast<const T*>(tensor.data), tensor.stride, outside};
   }
+
+  // A sample that adds nothing to a sum of powers.
+  static A neutral(double norm_type) { return norm_type > 0 ? A(0) : A(__builtin_inf()); }
 
   template <class Power>
   static void forward_with(const Power& power, const Pool2dProblem& problem,
                            const LPPool2dTensors& tensors, const Execution& execution) {
     Arena arena(execution.workspace);
     const LPForward<T, Power> op{{},
-                                 values(tensors.input),
+                                 values(tensors.input, neutral(tensors.norm_type)),
                                  {fill_factors(problem.shape, arena), shared_map(problem.shape), 1},
                                  {static_cast<T*>(tensors.result.data), tensors.result.stride},
                                  power};
@@ -193,10 +196,10 @@ struct LPPool2d {
     Arena arena(execution.workspace);
     const LPBackward<T, Power> op{
         {},
-        values(tensors.grad_output),
-        values(tensors.output),
+        values(tensors.grad_output, 0),
+        values(tensors.output, 0),
         {fill_factors(problem.shape, arena), shared_map(problem.shape), 1},
-        values(tensors.input),
+        values(tensors.input, 0),
         {static_cast<T*>(tensors.result.data), tensors.result.stride},
         power};
     run_windows(gradient_windows(problem.shape), op, problem.channels_last,

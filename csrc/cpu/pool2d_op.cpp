@@ -49,8 +49,8 @@ std::tuple<at::Tensor, at::Tensor> max_pool2d_with_offsets(const at::Tensor& inp
   const Pool2dShape shape =
       check_pool_input<int64_t>("max_pool2d_with_offsets", input, arguments, ceil_mode);
   const at::Tensor output = empty_output(shape, input, input.scalar_type());
-  const at::Tensor offsets =
-      empty_output(shape, input, offset_dtype(shape.kernel.h, shape.kernel.w));
+  const at::Tensor offsets = empty_output(
+      shape, input, offset_dtype("max_pool2d_with_offsets", shape.kernel.h, shape.kernel.w));
   const MaxPool2dTensors tensors{read(input), write(offsets), write(output)};
   run(pool2d_kernels().max_forward_with_offsets, shape, tensors, output, memory_format_of(input));
   return {output, offsets};

@@ -62,10 +62,6 @@ CNNOPS_INLINE RowPlace find_row(const Lattices& axes, int64_t row) {
   return {nullptr, 0};
 }
 
-CNNOPS_INLINE int64_t at(const Strides4& stride, int64_t n, int64_t c, int64_t h, int64_t w) {
-  return n * stride.n + c * stride.c + h * stride.h + w * stride.w;
-}
-
 // ---- channels_last ----
 
 template <class Op>
@@ -113,47 +109,53 @@ class ChannelWindows {
   }
 
   void fold_pixel(const Window& window, int64_t column) const {
-    for (int64_t c = 0; c < problem_.channels; c += lanes<A>) {
-      const int64_t count = smaller(lanes<A>, problem_.channels - c);
-      const Vec<A> own =
-          op_.own.fetch(at(op_.own.stride, image_, c, row_, column), op_.own.stride.c, count);
-      typename Op::State state = op_.start(own);
-      sweep<0>(window, c, count, state);
-      if constexpr (Op::kSweeps == 2) {
-        op_.turn(state);
-        sweep<1>(window, c, count, state);
-      }
-      op_.finish(state, own);
-      op_.result.put(at(op_.result.stride, image_, c, row_, column), op_.value(state), count);
-      op_.extra.put(at(op_.extra.stride, image_, c, row_, column), op_.more(state), count);
+    int64_t c = 0;
+    for (; c + lanes<A> <= problem_.channels; c += lanes<A>)
+      fold_channels(window, column, c, lanes<A>);
+    if (c < problem_.channels) fold_channels(window, column, c, problem_.channels - c);
+  }
+
+  CNNOPS_INLINE void fold_channels(const Window& window, int64_t column, int64_t c,
+                                   int64_t count) const {
+    const Vec<A> own =
+        op_.own.fetch(at(op_.own.stride, image_, c, row_, column), op_.own.stride.c, count);
+    typename Op::State state = op_.start(own);
+    sweep<0>(window, c, count, state);
+    if constexpr (Op::kSweeps == 2) {
+      op_.turn(state);
+      sweep<1>(window, c, count, state);
     }
+    op_.finish(state, own);
+    op_.result.put(at(op_.result.stride, image_, c, row_, column), op_.value(state), count);
+    op_.extra.put(at(op_.extra.stride, image_, c, row_, column), op_.more(state), count);
   }
 
   template <int kSweep>
   CNNOPS_INLINE void sweep(const Window& window, int64_t c, int64_t count,
                            typename Op::State& state) const {
+    const int64_t x = window.x + window.columns.first * window.w->dilation;
     for (int64_t r = window.rows.first; r < window.rows.last; ++r) {
       const int64_t y = window.y + r * window.h->dilation;
-      const int64_t tap_row = tap_of(*window.h, r) * problem_.kernel_columns;
+      int64_t tap =
+          tap_of(*window.h, r) * problem_.kernel_columns + tap_of(*window.w, window.columns.first);
+      int64_t first = at(op_.first.stride, image_, c, y, x);
+      int64_t second = at(op_.second.stride, image_, c, y, x);
+      int64_t third = at(op_.third.stride, image_, c, y, x);
       for (int64_t s = window.columns.first; s < window.columns.last; ++s) {
-        const int64_t x = window.x + s * window.w->dilation;
-        const int64_t tap = tap_row + tap_of(*window.w, s);
-        const Samples<A> samples{sample(op_.first, c, y, x, count),
-                                 sample(op_.second, c, y, x, count),
-                                 sample(op_.third, c, y, x, count)};
+        const Samples<A> samples{op_.first.fetch(first, op_.first.stride.c, count),
+                                 op_.second.fetch(second, op_.second.stride.c, count),
+                                 op_.third.fetch(third, op_.third.stride.c, count)};
         op_.template step<kSweep>(state, samples, tap, op_.factor(tap, c, ChannelLanes{}));
+        first += window.w->dilation * op_.first.stride.w;
+        second += window.w->dilation * op_.second.stride.w;
+        third += window.w->dilation * op_.third.stride.w;
+        tap += window.w->tap_step;
       }
     }
   }
 
-  template <class Operand>
-  CNNOPS_INLINE Vec<A> sample(const Operand& operand, int64_t c, int64_t y, int64_t x,
-                              int64_t count) const {
-    return operand.fetch(at(operand.stride, image_, c, y, x), operand.stride.c, count);
-  }
-
   const WindowProblem& problem_;
-  const Op& op_;
+  const Op op_;
   int64_t image_, row_;
 };
 
@@ -182,10 +184,12 @@ CNNOPS_INLINE int64_t total_taps(const Lattices& axes) {
   return taps;
 }
 
-CNNOPS_INLINE int64_t most_row_taps(const Lattices& axes) {
-  int64_t taps = 0;
-  for (const CorrelationAxis& axis : axes.rows) taps = larger(taps, axis.taps);
-  return taps;
+// Source rows that one window can need.
+CNNOPS_INLINE int64_t most_source_rows(const Lattices& axes) {
+  int64_t rows = 0;
+  for (const CorrelationAxis& axis : axes.rows)
+    rows = larger(rows, smaller(axis.taps, axis.source));
+  return rows;
 }
 
 // Sizes alone; the residues and bases are filled by fill_row_layout.
@@ -224,19 +228,26 @@ CNNOPS_INLINE void fill_row_layout(const Lattices& axes, RowLayout& layout) {
   layout.residue_count = known;
 }
 
-// Scratch memory of one thread: a cache of prepared rows, the own row and the results of a block.
+// Prepared rows that are kept for the next windows, and vectors a State may have.
+inline constexpr int64_t kKeptRows = 8, kStateVectors = 4;
+
+// Scratch memory of one thread: a cache of prepared rows; the states, own samples and results of a
+// block.
 template <class A>
 struct WindowScratch {
   int64_t slots, row_size;
   int64_t* tags;  // which source row a slot holds
   A *first, *second, *third;
-  A *own, *result, *extra;
+  A *states, *own, *result, *extra;
 
   WindowScratch(const RowLayout& layout, const Lattices& axes, int operands, Arena& arena)
-      : slots(most_row_taps(axes)), row_size(layout.row_size()), tags(arena.take<int64_t>(slots)) {
+      : slots(smaller(most_source_rows(axes), kKeptRows)),
+        row_size(layout.row_size()),
+        tags(arena.take<int64_t>(slots)) {
     first = arena.take<A>(slots * row_size);
     second = arena.take<A>(operands > 1 ? slots * row_size : 0);
     third = arena.take<A>(operands > 2 ? slots * row_size : 0);
+    states = arena.take<A>(kStateVectors * layout.columns);
     own = arena.take<A>(layout.columns);
     result = arena.take<A>(layout.columns);
     extra = arena.take<A>(layout.columns);
@@ -308,10 +319,12 @@ class ColumnWindows {
     const int64_t y = place.index * h.stride + h.offset;
     const Range rows = inside(h.taps, h.dilation, y, h.source);
     for (int64_t block = 0; block < layout_.blocks; ++block) {
-      for (int64_t r = rows.first; r < rows.last; ++r) prepare_row(h, y + r * h.dilation, block);
       const int64_t* tap_base = layout_.tap_base;
       for (const CorrelationAxis& w : problem_.axes.columns) {
-        fold_block(h, w, y, rows, block * layout_.columns, tap_base);
+        const int64_t first = block * layout_.columns;
+        const int64_t count = smaller(layout_.columns, w.count - first);
+        if (count > 0)
+          fold_block({&h, &w, y, rows, block, w.first + first * w.step, count, tap_base});
         tap_base += w.taps;
       }
     }
@@ -328,20 +341,18 @@ class ColumnWindows {
     }
   }
 
-  int64_t slot_of(const CorrelationAxis& h, int64_t y) const {
-    return y / h.dilation % scratch_.slots;
-  }
-
-  void prepare_row(const CorrelationAxis& h, int64_t y, int64_t block) const {
-    const int64_t slot = slot_of(h, y);
+  // Returns the slot that holds the row.
+  int64_t prepare_row(const CorrelationAxis& h, int64_t y, int64_t block) const {
+    const int64_t slot = y / h.dilation % scratch_.slots;
     const int64_t tag = (map_ * h.source + y) * layout_.blocks + block;
-    if (scratch_.tags[slot] == tag) return;
+    if (scratch_.tags[slot] == tag) return slot;
     scratch_.tags[slot] = tag;
     prepare(op_.first, y, block, scratch_.first + slot * scratch_.row_size);
     if constexpr (Op::kOperands > 1)
       prepare(op_.second, y, block, scratch_.second + slot * scratch_.row_size);
     if constexpr (Op::kOperands > 2)
       prepare(op_.third, y, block, scratch_.third + slot * scratch_.row_size);
+    return slot;
   }
 
   template <class Operand>
@@ -360,51 +371,67 @@ class ColumnWindows {
     }
   }
 
-  CNNOPS_INLINE void fold_block(const CorrelationAxis& h, const CorrelationAxis& w, int64_t y,
-                                Range rows, int64_t first, const int64_t* tap_base) const {
-    const int64_t count = smaller(layout_.columns, w.count - first);
-    if (count <= 0) return;
-    const int64_t column = w.first + first * w.step;
-    op_.own.fetch_run(at(op_.own.stride, image_, channel_, row_, column), w.step * op_.own.stride.w,
-                      scratch_.own, count);
-    for (int64_t j = 0; j < count; j += lanes<A>) {
-      const Vec<A> own = load(scratch_.own + j);
-      typename Op::State state = op_.start(own);
-      sweep<0>(h, w, y, rows, j, tap_base, state);
-      if constexpr (Op::kSweeps == 2) {
-        op_.turn(state);
-        sweep<1>(h, w, y, rows, j, tap_base, state);
-      }
-      op_.finish(state, own);
-      store(scratch_.result + j, op_.value(state));
-      if constexpr (Op::kHasExtra) store(scratch_.extra + j, op_.more(state));
+  // A block of a row's results, on one lattice.
+  struct Block {
+    const CorrelationAxis *h, *w;
+    int64_t y;  // source row of tap row 0
+    Range rows;
+    int64_t index, column, count;
+    const int64_t* tap_base;
+  };
+
+  void fold_block(const Block& block) const {
+    using State = typename Op::State;
+    static_assert(sizeof(State) <= kStateVectors * sizeof(Vec<A>));
+    State* states = reinterpret_cast<State*>(scratch_.states);
+    const int64_t vectors = divide_up(block.count, lanes<A>);
+    op_.own.fetch_run(at(op_.own.stride, image_, channel_, row_, block.column),
+                      block.w->step * op_.own.stride.w, scratch_.own, block.count);
+    for (int64_t v = 0; v < vectors; ++v) states[v] = op_.start(load(scratch_.own + v * lanes<A>));
+    sweep<0>(block, states, vectors);
+    if constexpr (Op::kSweeps == 2) {
+      for (int64_t v = 0; v < vectors; ++v) op_.turn(states[v]);
+      sweep<1>(block, states, vectors);
     }
-    op_.result.put_run(at(op_.result.stride, image_, channel_, row_, column),
-                       w.step * op_.result.stride.w, scratch_.result, count);
-    op_.extra.put_run(at(op_.extra.stride, image_, channel_, row_, column),
-                      w.step * op_.extra.stride.w, scratch_.extra, count);
+    for (int64_t v = 0; v < vectors; ++v) {
+      op_.finish(states[v], load(scratch_.own + v * lanes<A>));
+      store(scratch_.result + v * lanes<A>, op_.value(states[v]));
+      if constexpr (Op::kHasExtra) store(scratch_.extra + v * lanes<A>, op_.more(states[v]));
+    }
+    op_.result.put_run(at(op_.result.stride, image_, channel_, row_, block.column),
+                       block.w->step * op_.result.stride.w, scratch_.result, block.count);
+    op_.extra.put_run(at(op_.extra.stride, image_, channel_, row_, block.column),
+                      block.w->step * op_.extra.stride.w, scratch_.extra, block.count);
   }
 
   template <int kSweep>
-  CNNOPS_INLINE void sweep(const CorrelationAxis& h, const CorrelationAxis& w, int64_t y,
-                           Range rows, int64_t j, const int64_t* tap_base,
-                           typename Op::State& state) const {
-    for (int64_t r = rows.first; r < rows.last; ++r) {
-      const int64_t row = slot_of(h, y + r * h.dilation) * scratch_.row_size + j;
-      const int64_t tap_row = tap_of(h, r) * problem_.kernel_columns;
-      for (int64_t t = 0; t < w.taps; ++t) {
-        const int64_t from = row + tap_base[t];
-        const int64_t tap = tap_row + tap_of(w, t);
-        Samples<A> samples{load(scratch_.first + from), Vec<A>{}, Vec<A>{}};
-        if constexpr (Op::kOperands > 1) samples.second = load(scratch_.second + from);
-        if constexpr (Op::kOperands > 2) samples.third = load(scratch_.third + from);
-        op_.template step<kSweep>(state, samples, tap, op_.factor(tap, channel_, ColumnLanes{}));
+  void sweep(const Block& block, typename Op::State* states, int64_t vectors) const {
+    for (int64_t r = block.rows.first; r < block.rows.last; ++r) {
+      const int64_t slot = prepare_row(*block.h, block.y + r * block.h->dilation, block.index);
+      const int64_t tap_row = tap_of(*block.h, r) * problem_.kernel_columns;
+      for (int64_t v = 0; v < vectors; ++v) {
+        sweep_row<kSweep>(block, slot * scratch_.row_size + v * lanes<A>, tap_row, states[v]);
       }
     }
   }
 
+  template <int kSweep>
+  CNNOPS_INLINE void sweep_row(const Block& block, int64_t row, int64_t tap_row,
+                               typename Op::State& kept) const {
+    typename Op::State state = kept;
+    int64_t tap = tap_row + block.w->tap_first;
+    for (int64_t t = 0; t < block.w->taps; ++t, tap += block.w->tap_step) {
+      const int64_t from = row + block.tap_base[t];
+      Samples<A> samples{load(scratch_.first + from), Vec<A>{}, Vec<A>{}};
+      if constexpr (Op::kOperands > 1) samples.second = load(scratch_.second + from);
+      if constexpr (Op::kOperands > 2) samples.third = load(scratch_.third + from);
+      op_.template step<kSweep>(state, samples, tap, op_.factor(tap, channel_, ColumnLanes{}));
+    }
+    kept = state;
+  }
+
   const WindowProblem& problem_;
-  const Op& op_;
+  const Op op_;
   const RowLayout& layout_;
   const WindowScratch<A> scratch_;
   int64_t map_, image_, channel_, row_;

@@ -1,0 +1,22 @@
+// Cutting ranges into blocks. The blocks of a call depend on its shape alone, never on the number
+// of threads.
+#pragma once
+
+#include "vector.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// A range cut into equal blocks of at most `largest`, each a multiple of `quantum` but the last.
+struct Blocking {
+  int64_t size, count;
+};
+CNNOPS_INLINE Blocking blocking(int64_t total, int64_t largest, int64_t quantum) {
+  if (total == 0) return {0, 0};
+  const int64_t size = round_up(divide_up(total, divide_up(total, largest)), quantum);
+  return {size, divide_up(total, size)};
+}
+
+// A sum over the batch is cut into about as many partial sums as keep this many tasks busy.
+inline constexpr int64_t kBatchTasks = 32;
+
+}  // namespace cnnops::CNNOPS_TARGET

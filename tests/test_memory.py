@@ -1,0 +1,86 @@
+"""What an operator allocates: its result and a bounded workspace, never a copy of an activation."""
+
+import cnnops  # noqa: F401  (loads the operators)
+import pytest
+import torch
+from cases import ConvCase
+from checks import algorithms, forced, layouts
+from torch.profiler import ProfilerActivity, profile
+
+ops = torch.ops.cnnops
+KERNEL_3 = ConvCase("kernel_3", (4, 16, 64, 64), (24, 16, 3, 3), padding=(1, 1, 1, 1))
+STRIDED = ConvCase("strided", (4, 16, 64, 64), (16, 16, 3, 3), (2, 2), (1, 1, 1, 1))
+DEPTHWISE = ConvCase("depthwise", (4, 32, 64, 64), (32, 1, 3, 3), (1, 1), (1, 1, 1, 1), groups=32)
+VGG = ConvCase("vgg", (1, 64, 224, 224), (64, 64, 3, 3), padding=(1, 1, 1, 1))
+
+
+def allocated(call):
+    """Bytes of the results, and of everything the call allocated."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        results = call()
+    results = results if isinstance(results, tuple) else (results,)
+    size = sum(r.numel() * r.element_size() for r in results)
+    return size, sum(max(0, event.self_cpu_memory_usage) for event in profiled.events())
+
+
+def plan(which, case, memory_format=torch.contiguous_format):
+    _, workspace = ops._conv2d_plan(
+        which,
+        case.input,
+        case.weight,
+        *case.options,
+        torch.float32,
+        memory_format == torch.channels_last,
+    )
+    return workspace
+
+
+@pytest.mark.parametrize("case", [KERNEL_3, STRIDED, DEPTHWISE], ids=lambda case: case.name)
+@pytest.mark.parametrize("layout", [name for name, _ in layouts(torch.zeros(1, 1, 1, 1))])
+def test_convolutions_allocate_what_the_plan_says(case, layout):
+    x = dict(layouts(torch.zeros(case.input)))[layout]
+    g = dict(layouts(torch.zeros(case.output)))[layout]
+    w = torch.zeros(case.weight)
+    calls = {
+        "forward": lambda: ops.conv2d(x, w, None, *case.options),
+        "input_grad": lambda: ops.conv2d_input_grad(g, w, case.input, *case.options),
+        "weight_grad": lambda: ops.conv2d_weight_grad(g, x, case.weight, *case.options),
+    }
+    format_ = torch.channels_last if layout.startswith("channels_last") else torch.contiguous_format
+    for which, call in calls.items():
+        workspaces = dict(
+            zip(algorithms(which, case, torch.float32, format_), plan(which, case, format_), strict=True)
+        )
+        for name, workspace in workspaces.items():
+            with forced(name):
+                result, everything = allocated(call)
+            assert result <= everything <= result + workspace
+
+
+@pytest.mark.parametrize("which", ["forward", "input_grad", "weight_grad"])
+def test_workspace_is_bounded(which):
+    """A fraction of one image's im2col, whatever the batch."""
+    im2col = 64 * 3 * 3 * 224 * 224 * 4
+    for batch in (1, 32, 10_000):
+        case = ConvCase("", (batch, *VGG.input[1:]), VGG.weight, padding=VGG.padding)
+        assert max(plan(which, case)) < im2col / 10
+
+
+@pytest.mark.parametrize("layout", [name for name, _ in layouts(torch.zeros(1, 1, 1, 1))])
+def test_poolings_allocate_little_more_than_their_results(layout):
+    x = dict(layouts(torch.ones(4, 32, 64, 64)))[layout]
+    window = [3, 3], [2, 2], [1, 1]
+    y, offsets = ops.max_pool2d_with_offsets(x, *window, [1, 1], False)
+    g = dict(layouts(y))[layout]
+    calls = [
+        lambda: ops.max_pool2d(x, *window, [1, 1], False),
+        lambda: ops.max_pool2d_with_offsets(x, *window, [1, 1], False),
+        lambda: ops.max_pool2d_backward(g, offsets, [64, 64], *window, [1, 1]),
+        lambda: ops.avg_pool2d(x, *window, False, True, None),
+        lambda: ops.avg_pool2d_backward(g, [64, 64], *window, False, True, None),
+        lambda: ops.lp_pool2d(x, 2.0, *window, False),
+        lambda: ops.lp_pool2d_backward(g, x, y, 2.0, *window, False),
+    ]
+    for call in calls:
+        result, everything = allocated(call)
+        assert result <= everything <= result + 64 * 1024 * torch.get_num_threads()
