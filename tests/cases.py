@@ -11,7 +11,10 @@ MEMORY_FORMATS = [torch.contiguous_format, torch.channels_last]
 
 @dataclass(frozen=True)
 class ConvCase:
-    """A convolution: input (N, C, H, W), weight (K, C / groups, kH, kW), padding top, bottom, left, right."""
+    """A convolution: input (N, C, H, W), weight (K, C / groups, kH, kW).
+
+    Padding is (top, bottom, left, right).
+    """
 
     name: str
     input: tuple
@@ -141,7 +144,7 @@ def ids(cases):
 
 
 def data(*size, salt=""):
-    """Normal float64 values that bfloat16 and float16 hold exactly; the same for the same arguments."""
+    """Normal float64 values that both half types hold exactly, the same for the same arguments."""
     generator = torch.Generator().manual_seed(zlib.crc32(repr((size, salt)).encode()))
     values = torch.randn(size, generator=generator, dtype=torch.float64)
     return values.bfloat16().half().double()

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import torch
+
 from cnnops import flags
 
 # Worst error allowed to a sum of products, in units of eps * sum |x| |w|, by algorithm.
@@ -16,14 +17,14 @@ def accumulate_dtype(dtype):
 
 
 def error_bound(exact, magnitude, dtype, factor=DEFAULT_BOUND):
-    """factor * eps of the accumulation * magnitude, and half a unit in the last place for storing."""
+    """factor * eps of the accumulation * magnitude, and half a unit in the last place stored."""
     summed = factor * torch.finfo(accumulate_dtype(dtype)).eps * magnitude
     stored = (exact.abs() + summed) * torch.finfo(dtype).eps / 2
     return summed + stored + torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
 
 
 def assert_within(actual, exact, magnitude, factor=DEFAULT_BOUND):
-    """Every element of actual is as close to the float64 result as its dtype and magnitude allow."""
+    """Every element is as close to the float64 result as its dtype and magnitude allow."""
     exact = torch.as_tensor(exact, dtype=torch.float64)
     magnitude = torch.as_tensor(magnitude, dtype=torch.float64)
     assert actual.shape == exact.shape
@@ -80,9 +81,12 @@ def _unaligned(x):
     return storage[1:].view(x.shape).copy_(x)
 
 
-def algorithms(which, case, dtype, memory_format=torch.contiguous_format):
-    """Names of the algorithms that support a ConvCase; which is forward, input_grad, weight_grad."""
-    names, _ = torch.ops.cnnops._conv2d_plan(
+def workspaces(which, case, dtype, memory_format=torch.contiguous_format):
+    """The algorithms that support a ConvCase, preferred ones first, with their bytes of workspace.
+
+    which is forward, input_grad or weight_grad.
+    """
+    names, sizes = torch.ops.cnnops._conv2d_plan(
         which,
         case.input,
         case.weight,
@@ -90,7 +94,12 @@ def algorithms(which, case, dtype, memory_format=torch.contiguous_format):
         dtype,
         memory_format == torch.channels_last,
     )
-    return names
+    return dict(zip(names, sizes, strict=True))
+
+
+def algorithms(which, case, dtype, memory_format=torch.contiguous_format):
+    """The names alone."""
+    return list(workspaces(which, case, dtype, memory_format))
 
 
 @contextmanager

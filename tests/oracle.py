@@ -95,7 +95,7 @@ def _with_bias(y, bias):
 
 
 def pool2d_size(size, kernel, stride, padding, dilation, ceil_mode):
-    """torch's rule: with ceil_mode the last window must start inside the map or its left padding."""
+    """torch's rule: with ceil_mode the last window starts inside the map or its left padding."""
     result = []
     for d in (0, 1):
         span = size[d] + 2 * padding[d] - dilation[d] * (kernel[d] - 1) - 1
@@ -215,7 +215,7 @@ def lp_pool2d(input, norm_type, kernel_size, stride, padding, ceil_mode):
 def lp_pool2d_backward(
     grad_output, input, output, norm_type, kernel_size, stride, padding, ceil_mode
 ):
-    """Sum over windows of grad_output * scale * (x / y)^(p - 1); nothing from windows with y = 0."""
+    """The sum of grad_output * scale * (x / y)^(p - 1) over the windows whose y is not 0."""
     size = grad_output.shape[2:]
     scale = _lp_scale(input.shape[2:], size, kernel_size, stride, padding)
     shares = np.where(output == 0, 0, grad_output * scale)

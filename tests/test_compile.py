@@ -1,8 +1,9 @@
 """torch.compile takes the operators whole: no graph break, static and dynamic shapes."""
 
-import cnnops
 import pytest
 import torch
+
+import cnnops
 from cases import data
 
 functional = cnnops.functional

@@ -3,11 +3,12 @@
 from functools import lru_cache
 from itertools import product
 
-import cnnops
-import oracle
 import pytest
 import torch
 import torch.nn.functional as F
+
+import cnnops
+import oracle
 from cases import CONV_CASES, DTYPES, MEMORY_FORMATS, ConvCase, data, ids
 from checks import algorithms, assert_same_bits, assert_within, forced, layouts
 
@@ -81,17 +82,12 @@ def test_bias_gradient(case, dtype, device):
 
 @pytest.mark.parametrize("case", CONV_CASES, ids=ids(CONV_CASES))
 def test_without_bias(case, device):
-    tensors = operands(case) | {"bias": None}
+    x, w, bias, _ = operands(case).values()
+    exact, magnitude = expected("forward", case)
     for name in algorithms("forward", case, torch.float64):
         with forced(name) as factor:
-            y = call(
-                ops,
-                "forward",
-                case,
-                **{k: v if v is None else v.to(device) for k, v in tensors.items()},
-            )
-        exact, magnitude = expected("forward", case)
-        assert_within(y, exact - operands(case)["bias"][:, None, None], magnitude, factor)
+            y = ops.conv2d(x.to(device), w.to(device), None, *case.options)
+        assert_within(y, exact - bias[:, None, None], magnitude, factor)
 
 
 @pytest.mark.parametrize("which", WHICH)
@@ -155,18 +151,24 @@ def test_any_bias(bias_of, device):
 
 @pytest.mark.parametrize("weight_format", MEMORY_FORMATS)
 @pytest.mark.parametrize("input_format", MEMORY_FORMATS)
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize(
-    "size", [(2, 3, 6, 7), (1, 3, 6, 7), (2, 1, 6, 7), (2, 3, 1, 1), (2, 3, 1, 7)]
+    "size", [(2, 3, 6, 7), (1, 3, 6, 7), (2, 1, 6, 7), (1, 1, 6, 7), (2, 3, 1, 1), (2, 3, 1, 7)]
 )
-def test_memory_format_is_that_of_torch(size, input_format, weight_format, device):
+def test_memory_format_is_that_of_torch(
+    size, kernel, channels, input_format, weight_format, device
+):
     x = torch.ones(size, device=device).contiguous(memory_format=input_format).requires_grad_()
-    w = torch.ones(4, size[1], 3, 3, device=device).contiguous(memory_format=weight_format)
-    y, reference = (f.conv2d(x, w, padding=1) for f in (cnnops.functional, F))
+    w = torch.ones(channels, size[1], kernel, kernel, device=device)
+    w = w.contiguous(memory_format=weight_format)
+    y, reference = (f.conv2d(x, w, padding=kernel // 2) for f in (cnnops.functional, F))
     assert y.stride() == reference.stride()
     (dx,), (expected,) = (torch.autograd.grad(z, x, z.detach()) for z in (y, reference))
     assert dx.stride() == expected.stride()
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (3, 3), (4, 5), (2, 7)])
 @pytest.mark.parametrize("dilation", [1, 2, (3, 1)])

@@ -2,11 +2,12 @@
 
 from itertools import product
 
-import cnnops
-import oracle
 import pytest
 import torch
 import torch.nn.functional as F
+
+import cnnops
+import oracle
 from cases import CONV_CASES, DTYPES, MEMORY_FORMATS, ConvCase, data, ids
 from checks import assert_same_bits, assert_within, layouts
 
@@ -16,7 +17,7 @@ LAYOUT_CASES = [case for case in CONV_CASES if case.name in LAYOUT_NAMES]
 
 
 def operands(case):
-    """The case read backwards: from its output to its input; the weight is (C_in, C_out / groups, kH, kW)."""
+    """The case read backwards, from its output to its input: C_in of the weight stands first."""
     return {
         "input": data(*case.output, salt="input"),
         "weight": data(*case.weight, salt="weight"),
@@ -94,10 +95,11 @@ def test_is_the_input_gradient(device):
 
 
 @pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
+@pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("size", [(2, 4, 6, 7), (1, 4, 6, 7), (2, 1, 6, 7), (2, 4, 1, 1)])
-def test_memory_format_is_that_of_torch(size, memory_format, device):
+def test_memory_format_is_that_of_torch(size, kernel, memory_format, device):
     x = torch.ones(size, device=device).contiguous(memory_format=memory_format)
-    w = torch.ones(size[1], 3, 3, 3, device=device)
+    w = torch.ones(size[1], 3, kernel, kernel, device=device)
     y = cnnops.functional.conv_transpose2d(x, w)
     assert y.stride() == F.conv_transpose2d(x, w).stride()
 

@@ -1,10 +1,11 @@
-"""Bad arguments of the operators: one error that names the argument, what was expected, what came."""
+"""Bad arguments of the operators: one error names the argument, what was expected, what came."""
 
 import re
 
-import cnnops  # noqa: F401  (loads the operators)
 import pytest
 import torch
+
+import cnnops  # noqa: F401  (loads the operators)
 
 ops = torch.ops.cnnops
 HUGE = 2**31 - 1

@@ -2,11 +2,12 @@
 
 from functools import partial
 
-import cnnops
 import pytest
 import torch
-from cases import data
 from torch.autograd import gradcheck, gradgradcheck
+
+import cnnops
+from cases import data
 
 ops = torch.ops.cnnops
 functional = cnnops.functional

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from cnnops import flags  # noqa: F401  (loads the operators)
 
 HERE = Path(__file__).parent
@@ -20,6 +21,7 @@ CORE = [
     "test_max_pool2d.py",
     "test_avg_pool2d.py",
     "test_lp_pool2d.py",
+    "test_half_types.py",
     "test_properties.py",
     "test_reproducibility.py",
 ]

@@ -7,10 +7,11 @@ parallel workers never hold two such maps.
 
 import fcntl
 
-import cnnops
 import pytest
 import torch
 import torch.nn.functional as F
+
+import cnnops
 
 ops = torch.ops.cnnops
 SIDE = 46342  # SIDE * SIDE > 2^31
@@ -45,7 +46,7 @@ def square(device):
 
 
 def assert_zero_inside(x):
-    """No window reaches the rows behind the first and before the last two; 1000 of each are read."""
+    """No window reaches the rows between the first and the last two; 1000 at each end are read."""
     assert x[0, 0, 2:1000].count_nonzero() == x[0, 0, -1000:-2].count_nonzero() == 0
 
 
@@ -59,9 +60,7 @@ def test_large_input(device):
     y, indices = cnnops.functional.max_pool2d(x, *WINDOW[:2], return_indices=True)
     assert y.tolist() == [[[[0, 3], [2, 3]]]]
     assert indices.tolist() == [[[[0, last], [last * SIDE, (SIDE - 2) * SIDE + last]]]]
-    torch.testing.assert_close(
-        ops.avg_pool2d(x, *WINDOW, False, True, None), F.avg_pool2d(seen, 2)
-    )
+    torch.testing.assert_close(ops.avg_pool2d(x, *WINDOW, False, True, None), F.avg_pool2d(seen, 2))
     torch.testing.assert_close(ops.lp_pool2d(x, 2.0, *WINDOW, False), F.lp_pool2d(seen, 2, 2))
     torch.testing.assert_close(ops.conv2d(x, w, None, *CONV), F.conv2d(seen, w, stride=2))
     torch.testing.assert_close(

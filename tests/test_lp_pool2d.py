@@ -2,11 +2,12 @@
 
 from itertools import product
 
-import cnnops
-import oracle
 import pytest
 import torch
 import torch.nn.functional as F
+
+import cnnops
+import oracle
 from cases import DTYPES, MEMORY_FORMATS, POOL_CASES, data, ids
 from checks import assert_same_bits, assert_within, layouts
 

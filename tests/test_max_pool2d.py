@@ -2,12 +2,13 @@
 
 from itertools import product
 
-import cnnops
 import numpy as np
-import oracle
 import pytest
 import torch
 import torch.nn.functional as F
+
+import cnnops
+import oracle
 from cases import DILATED_POOL_CASES, DTYPES, MEMORY_FORMATS, POOL_CASES, PoolCase, data, ids
 from checks import assert_same_bits, assert_within, layouts
 

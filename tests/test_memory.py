@@ -1,11 +1,12 @@
 """What an operator allocates: its result and a bounded workspace, never a copy of an activation."""
 
-import cnnops  # noqa: F401  (loads the operators)
 import pytest
 import torch
-from cases import ConvCase
-from checks import algorithms, forced, layouts
 from torch.profiler import ProfilerActivity, profile
+
+import cnnops  # noqa: F401  (loads the operators)
+from cases import ConvCase
+from checks import forced, layouts, workspaces
 
 ops = torch.ops.cnnops
 KERNEL_3 = ConvCase("kernel_3", (4, 16, 64, 64), (24, 16, 3, 3), padding=(1, 1, 1, 1))
@@ -23,18 +24,6 @@ def allocated(call):
     return size, sum(max(0, event.self_cpu_memory_usage) for event in profiled.events())
 
 
-def plan(which, case, memory_format=torch.contiguous_format):
-    _, workspace = ops._conv2d_plan(
-        which,
-        case.input,
-        case.weight,
-        *case.options,
-        torch.float32,
-        memory_format == torch.channels_last,
-    )
-    return workspace
-
-
 @pytest.mark.parametrize("case", [KERNEL_3, STRIDED, DEPTHWISE], ids=lambda case: case.name)
 @pytest.mark.parametrize("layout", [name for name, _ in layouts(torch.zeros(1, 1, 1, 1))])
 def test_convolutions_allocate_what_the_plan_says(case, layout):
@@ -46,12 +35,10 @@ def test_convolutions_allocate_what_the_plan_says(case, layout):
         "input_grad": lambda: ops.conv2d_input_grad(g, w, case.input, *case.options),
         "weight_grad": lambda: ops.conv2d_weight_grad(g, x, case.weight, *case.options),
     }
-    format_ = torch.channels_last if layout.startswith("channels_last") else torch.contiguous_format
+    channels_last = layout.startswith("channels_last")
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
     for which, call in calls.items():
-        workspaces = dict(
-            zip(algorithms(which, case, torch.float32, format_), plan(which, case, format_), strict=True)
-        )
-        for name, workspace in workspaces.items():
+        for name, workspace in workspaces(which, case, torch.float32, memory_format).items():
             with forced(name):
                 result, everything = allocated(call)
             assert result <= everything <= result + workspace
@@ -63,7 +50,7 @@ def test_workspace_is_bounded(which):
     im2col = 64 * 3 * 3 * 224 * 224 * 4
     for batch in (1, 32, 10_000):
         case = ConvCase("", (batch, *VGG.input[1:]), VGG.weight, padding=VGG.padding)
-        assert max(plan(which, case)) < im2col / 10
+        assert max(workspaces(which, case, torch.float32).values()) < im2col / 10
 
 
 @pytest.mark.parametrize("layout", [name for name, _ in layouts(torch.zeros(1, 1, 1, 1))])

@@ -1,11 +1,12 @@
-"""torch.library.opcheck of every operator: schema, fake kernel, autograd, tracing, dynamic shapes."""
+"""torch.library.opcheck of every operator: schema, fake kernel, autograd, tracing, symbols."""
 
-import cnnops  # noqa: F401  (loads the operators)
 import pytest
 import torch
-from cases import MEMORY_FORMATS, data
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+
+import cnnops  # noqa: F401  (loads the operators)
+from cases import MEMORY_FORMATS, data
 
 ops = torch.ops.cnnops
 

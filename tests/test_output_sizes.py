@@ -2,10 +2,11 @@
 
 from itertools import product
 
-import cnnops
 import pytest
 import torch
 import torch.nn.functional as F
+
+import cnnops
 
 functional = cnnops.functional
 

@@ -4,13 +4,14 @@ Shapes, options, dtypes and layouts of memory are drawn by hypothesis; values ar
 every dtype. The number of examples is that of the profile CNNOPS_HYPOTHESIS_PROFILE names.
 """
 
-import cnnops
 import torch
 import torch.nn.functional as F
-from cases import DTYPES, ConvCase, PoolCase, data
-from checks import accumulate_dtype, algorithms, assert_within, forced, layouts
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+import cnnops
+from cases import DTYPES, ConvCase, PoolCase, data
+from checks import accumulate_dtype, algorithms, assert_within, forced, layouts
 
 ops = torch.ops.cnnops
 
@@ -18,6 +19,8 @@ LAYOUTS = [name for name, _ in layouts(torch.zeros(1, 1, 1, 1))]
 CHANNELS = st.one_of(st.integers(1, 9), st.sampled_from([15, 16, 17, 31, 32, 33, 48, 65]))
 SIDE = st.one_of(st.integers(1, 12), st.sampled_from([15, 16, 17, 31, 33, 40]))
 SEED = st.integers(0, 2**16)
+ONE = st.just(1)
+ANY_PADDING = st.integers(0, 3)
 
 
 def pair(strategy):
@@ -55,7 +58,7 @@ def conv_cases(draw):
 
 
 @st.composite
-def pool_cases(draw, dilations=st.just(1), paddings=st.integers(0, 3)):
+def pool_cases(draw, dilations=ONE, paddings=ANY_PADDING):
     kernel = draw(pair(st.integers(1, 6)))
     dilation = draw(pair(dilations))
     padding = tuple(min(draw(paddings), k // 2) for k in kernel)

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 import torch
+
 from cases import CONV_CASES, DTYPES, MEMORY_FORMATS, POOL_CASES, ConvCase, PoolCase, data, ids
 from checks import algorithms, assert_same_bits, forced
 

@@ -1,10 +1,11 @@
-"""The lecture notes' examples, computed by hand: every algorithm, every dtype that can hold them."""
+"""The lecture notes' examples, computed by hand, for every algorithm and dtype that holds them."""
 
 import math
 
-import cnnops
 import pytest
 import torch
+
+import cnnops
 from cases import DTYPES, ConvCase
 from checks import algorithms, assert_within, forced
 

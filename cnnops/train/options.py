@@ -39,7 +39,7 @@ DATASETS = {
 }
 LEARNING = {
     "lenet5": LearningDefaults(lr=0.05, weight_decay=5e-4),
-    "resnet20": LearningDefaults(lr=0.2, weight_decay=5e-4),
+    "resnet20": LearningDefaults(lr=0.1, weight_decay=5e-4),
     "plain8": LearningDefaults(lr=0.1, weight_decay=5e-4),
 }
 LEARNING_OTHERS = LearningDefaults(lr=0.02, weight_decay=5e-4)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -12,6 +13,14 @@ from .options import Options
 TABLE_HEAD = "  epoch     loss   train    test  images/s  seconds"
 
 
+def title(options: Options) -> str:
+    """The run in a few words: the model and the data, a folder by its name."""
+    data = options.dataset
+    if data == "folder":
+        data = Path(options.data_dir).resolve().name
+    return f"{options.model} on {data}"
+
+
 def opening(
     options: Options, model: nn.Module, data: ImageData, versions: dict, machine: dict
 ) -> str:
@@ -20,9 +29,8 @@ def opening(
     layout = "NHWC" if options.channels_last else "NCHW"
     return "\n".join(
         [
-            f"{options.model} ({parameters:,} parameters) on {options.dataset}: "
-            f"{len(data.train):,} training and {len(data.test):,} test images, {shape}, "
-            f"{len(data.classes)} classes",
+            f"{title(options)}: {parameters:,} parameters, {len(data.train):,} training and "
+            f"{len(data.test):,} test images, {shape}, {len(data.classes)} classes",
             f"cnnops {versions['cnnops']}, torch {versions['torch']}; ops {options.ops} on "
             f"{options.device} ({machine['cpu_capability']}, threads {machine['threads']}), "
             f"{options.dtype}, {layout}, seed {options.seed}",

@@ -93,7 +93,7 @@ def _write_results(
     folder = Path(options.output)
     state = {name: value.cpu() for name, value in trainer.model.state_dict().items()}
     save_tensors(folder / "model.pt", state)
-    title = f"{options.model} on {options.dataset}"
+    title = report.title(options)
     replace_file(folder / "curves.png", pictures.curves(epochs, title))
     replace_file(folder / "filters.png", pictures.filters(trainer.model, title))
     replace_file(folder / "feature_maps.png", pictures.feature_maps(trainer, title))

@@ -24,11 +24,16 @@ struct TileOperands {
   int64_t sums_row;  // stride of i; j is contiguous
 };
 
-// Rows and vectors of the largest tile: its sums, one row of vectors and a broadcast fit the
+// Rows of a tile so many vectors wide: its sums, one row of vectors and a broadcast fit the
 // registers.
-inline constexpr int kTileRows = 6;
+constexpr int tile_rows(int vectors) {
+  const int rows = (kRegisters - vectors - 1) / vectors;
+  return rows < 12 ? rows : 12;
+}
+
+// The widest tile, and the rows that a tile of any width can have.
 inline constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;
-static_assert(kTileRows * kTileVectors + kTileVectors + 1 <= kRegisters);
+inline constexpr int kTileRows = tile_rows(kTileVectors);
 
 template <class A, int kRows, int kVectors>
 void multiply_tile(const TileOperands<A>& tile) {
@@ -37,20 +42,20 @@ void multiply_tile(const TileOperands<A>& tile) {
   const A* vectors = tile.vectors;
   for (int64_t k = 0; k < tile.depth; ++k) {
     Vec<A> column[kVectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int j = 0; j < kVectors; ++j) column[j] = load(vectors + j * lanes<A>);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       const Vec<A> factor = splat<A>(scalars[i * tile.scalar_row]);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int j = 0; j < kVectors; ++j) sums[i][j] += factor * column[j];
     }
     scalars += tile.scalar_depth;
     vectors += tile.vector_depth;
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int j = 0; j < kVectors; ++j) {
       A* to = tile.sums + i * tile.sums_row + j * lanes<A>;
       store(to, load(to) + sums[i][j]);
@@ -61,44 +66,32 @@ void multiply_tile(const TileOperands<A>& tile) {
 template <class A>
 using TileKernel = void (*)(const TileOperands<A>&);
 
-// The kernel for each size of tile: kTileKernels<A, kRows>[vectors - 1].
-template <class A, int kRows>
-inline constexpr TileKernel<A> kTileKernels[] = {
-    multiply_tile<A, kRows, 1>,
-    multiply_tile<A, kRows, 2>,
-#if defined(CNNOPS_AVX512) || defined(CNNOPS_NEON)
-    multiply_tile<A, kRows, 3>,
-    multiply_tile<A, kRows, 4>,
-#endif
-};
+// The kernels of tiles so many vectors wide, by rows - 1.
+template <class A, int kVectors, class Rows = std::make_integer_sequence<int, tile_rows(kVectors)>>
+inline constexpr std::nullptr_t kTileKernels = nullptr;
+template <class A, int kVectors, int... kRows>
+inline constexpr TileKernel<A> kTileKernels<A, kVectors, std::integer_sequence<int, kRows...>>[] = {
+    multiply_tile<A, kRows + 1, kVectors>...};
 
 template <class A>
 CNNOPS_INLINE TileKernel<A> tile_kernel(int64_t rows, int64_t vectors) {
-  switch (rows) {
-    case 1:
-      return kTileKernels<A, 1>[vectors - 1];
-    case 2:
-      return kTileKernels<A, 2>[vectors - 1];
-    case 3:
-      return kTileKernels<A, 3>[vectors - 1];
-    case 4:
-      return kTileKernels<A, 4>[vectors - 1];
-    case 5:
-      return kTileKernels<A, 5>[vectors - 1];
-    default:
-      return kTileKernels<A, kTileRows>[vectors - 1];
+  if constexpr (kTileVectors == 4) {
+    if (vectors == 4) return kTileKernels<A, 4>[rows - 1];
+    if (vectors == 3) return kTileKernels<A, 3>[rows - 1];
   }
+  return vectors == 2 ? kTileKernels<A, 2>[rows - 1] : kTileKernels<A, 1>[rows - 1];
 }
 
-// A product of any size. Both factors come in tiles: kTileRows rows of scalars, kTileVectors
-// vectors of columns.
+// A product of any size. Vectors come in panels of kTileVectors; scalars in panels of kTileRows
+// rows, or all with one stride, which is the case of scalar_panel == kTileRows * scalar_row and
+// allows taller tiles.
 template <class A>
 struct Product {
   int64_t rows, columns, depth;
   const A* scalars;
-  int64_t scalar_tile, scalar_row, scalar_depth;
+  int64_t scalar_panel, scalar_row, scalar_depth;
   const A* vectors;
-  int64_t vector_tile, vector_depth;
+  int64_t vector_panel, vector_depth;
   A* sums;
   int64_t sums_row;
 };
@@ -106,20 +99,28 @@ struct Product {
 template <class A>
 inline constexpr int64_t kTileColumns = kTileVectors * lanes<A>;
 
+// The rows of a product's tiles: as many as fit, and about equally many each.
+template <class A>
+CNNOPS_INLINE int64_t tile_height(const Product<A>& product, int64_t vectors) {
+  if (product.scalar_panel != kTileRows * product.scalar_row) return kTileRows;
+  return divide_up(product.rows, divide_up(product.rows, tile_rows(int(vectors))));
+}
+
 template <class A>
 void multiply(const Product<A>& product) {
   for (int64_t j = 0; j * kTileColumns<A> < product.columns; ++j) {
     const int64_t columns = smaller(kTileColumns<A>, product.columns - j * kTileColumns<A>);
-    for (int64_t i = 0; i * kTileRows < product.rows; ++i) {
-      const int64_t rows = smaller<int64_t>(kTileRows, product.rows - i * kTileRows);
-      tile_kernel<A>(rows, divide_up(columns, lanes<A>))({
+    const int64_t vectors = divide_up(columns, lanes<A>), height = tile_height(product, vectors);
+    for (int64_t i = 0; i < product.rows; i += height) {
+      tile_kernel<A>(smaller(height, product.rows - i), vectors)({
           .depth = product.depth,
-          .scalars = product.scalars + i * product.scalar_tile,
+          .scalars = product.scalars + i / kTileRows * product.scalar_panel +
+                     i % kTileRows * product.scalar_row,
           .scalar_row = product.scalar_row,
           .scalar_depth = product.scalar_depth,
-          .vectors = product.vectors + j * product.vector_tile,
+          .vectors = product.vectors + j * product.vector_panel,
           .vector_depth = product.vector_depth,
-          .sums = product.sums + i * kTileRows * product.sums_row + j * kTileColumns<A>,
+          .sums = product.sums + i * product.sums_row + j * kTileColumns<A>,
           .sums_row = product.sums_row,
       });
     }

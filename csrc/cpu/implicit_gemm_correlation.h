@@ -168,12 +168,12 @@ class ChannelVectors {
                    .columns = task.channels,
                    .depth = block.depth,
                    .scalars = scratch.patches,
-                   .scalar_tile = kTileRows * block.depth,
+                   .scalar_panel = kTileRows * block.depth,
                    .scalar_row = block.depth,
                    .scalar_depth = 1,
                    .vectors = filter.panel(task.group, task.first_channel / filter.width) +
                               k * filter.width,
-                   .vector_tile = filter.depth * filter.width,
+                   .vector_panel = filter.depth * filter.width,
                    .vector_depth = filter.width,
                    .sums = scratch.sums,
                    .sums_row = sums_row});
@@ -223,11 +223,11 @@ class PixelVectors {
                    .depth = block.depth,
                    .scalars = filter.panel(task.group, task.first_channel / filter.width) +
                               k * filter.width,
-                   .scalar_tile = filter.depth * filter.width,
+                   .scalar_panel = filter.depth * filter.width,
                    .scalar_row = 1,
                    .scalar_depth = filter.width,
                    .vectors = scratch.patches,
-                   .vector_tile = kTileColumns<A>,
+                   .vector_panel = kTileColumns<A>,
                    .vector_depth = row,
                    .sums = scratch.sums,
                    .sums_row = row});

@@ -144,11 +144,11 @@ void accumulate_image(const WeightGradOperands<T>& operands, const WeightGradPla
                  .columns = task.channels,
                  .depth = pixels,
                  .scalars = scratch.patches,
-                 .scalar_tile = kTileRows * k_stride,
+                 .scalar_panel = kTileRows * k_stride,
                  .scalar_row = k_stride,
                  .scalar_depth = pixel_stride,
                  .vectors = scratch.gradients,
-                 .vector_tile = kTileColumns<A>,
+                 .vector_panel = kTileColumns<A>,
                  .vector_depth = plan.sums_row,
                  .sums = sums,
                  .sums_row = plan.sums_row});

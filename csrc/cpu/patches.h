@@ -38,10 +38,11 @@ class PatchRows {
       : source_(source), block_(block), patches_(patches), row_(row) {}
 
   void gather() const {
-    const int64_t columns = source_.lattice.w.count;
+    const CorrelationAxis& w = source_.lattice.w;
+    int64_t i = block_.first_pixel / w.count, j = block_.first_pixel % w.count;
     for (int64_t p = 0; p < block_.pixels; ++p) {
-      const int64_t pixel = block_.first_pixel + p;
-      gather_pixel(pixel / columns, pixel % columns, patches_ + p * row_);
+      gather_pixel(i, j, patches_ + p * row_);
+      if (++j == w.count) ++i, j = 0;
     }
   }
 
@@ -54,20 +55,27 @@ class PatchRows {
   }
 
   void gather_pixel(int64_t i, int64_t j, A* patch) const {
-    const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
-    const int64_t row_depth = w.taps * source_.channels;
-    const int64_t last_k = block_.first_k + block_.depth;
+    const CorrelationAxis& w = source_.lattice.w;
     const int64_t run = columns_per_run();
-    const int64_t last_row = divide_up(last_k, row_depth);
-    for (int64_t r = block_.first_k / row_depth; r < last_row; ++r) {
-      const int64_t y = i * h.stride + h.offset + r * h.dilation;
+    for (int64_t s = 0; s < w.taps; s += run) {
+      const int64_t x = j * w.stride + w.offset + s * w.dilation;
+      gather_columns(i, x, s, run, inside(run, w.dilation, x, w.source), patch);
+    }
+  }
+
+  // Filter columns [s, s + run) of every filter row; of them `columns` lie inside the source, the
+  // first one at x.
+  CNNOPS_INLINE void gather_columns(int64_t i, int64_t x, int64_t s, int64_t run, Range columns,
+                                    A* patch) const {
+    const CorrelationAxis& h = source_.lattice.h;
+    const int64_t row_depth = source_.lattice.w.taps * source_.channels;
+    const int64_t last_k = block_.first_k + block_.depth;
+    const int64_t r = block_.first_k / row_depth;
+    int64_t y = i * h.stride + h.offset + r * h.dilation;
+    for (int64_t row_k = r * row_depth; row_k < last_k; row_k += row_depth, y += h.dilation) {
       const bool row_inside = y >= 0 && y < h.source;
-      for (int64_t s = 0; s < w.taps; s += run) {
-        const int64_t x = j * w.stride + w.offset + s * w.dilation;
-        Range valid = row_inside ? inside(run, w.dilation, x, w.source) : Range{0, 0};
-        copy_clipped(source_.data + y * source_.row_stride + x * source_.column_stride,
-                     r * row_depth, s, run, valid, patch);
-      }
+      copy_clipped(source_.data + y * source_.row_stride + x * source_.column_stride, row_k, s, run,
+                   row_inside ? columns : Range{0, 0}, patch);
     }
   }
 
@@ -140,8 +148,8 @@ class PatchColumns {
     const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
     int64_t count = 0;
     const int64_t last_pixel = block_.first_pixel + block_.pixels;
-    for (int64_t pixel = block_.first_pixel; pixel < last_pixel;) {
-      const int64_t i = pixel / w.count, j = pixel % w.count;
+    int64_t i = block_.first_pixel / w.count, j = block_.first_pixel % w.count;
+    for (int64_t pixel = block_.first_pixel; pixel < last_pixel; ++i, j = 0) {
       const int64_t length = smaller(w.count - j, last_pixel - pixel);
       const int64_t y = i * h.stride + h.offset + r * h.dilation;
       const int64_t x = j * w.stride + w.offset + s * w.dilation;

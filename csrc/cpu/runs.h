@@ -40,9 +40,11 @@ struct Range {
   int64_t first, last;
 };
 CNNOPS_INLINE Range inside(int64_t count, int64_t stride, int64_t start, int64_t size) {
-  const int64_t first = smaller(count, start >= 0 ? 0 : divide_up(-start, stride));
-  const int64_t last = start >= size ? 0 : smaller(count, (size - 1 - start) / stride + 1);
-  return {first, larger(first, last)};
+  int64_t first = start >= 0 ? 0 : -start, last = start >= size ? 0 : size - start;
+  // Divisions are as slow as a short run's copy; most strides are 1.
+  if (stride != 1) first = divide_up(first, stride), last = divide_up(last, stride);
+  first = smaller(count, first);
+  return {first, larger(first, smaller(count, last))};
 }
 
 }  // namespace cnnops::CNNOPS_TARGET

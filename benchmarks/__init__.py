@@ -1,0 +1,1 @@
+"""Timings of cnnops side by side with torch, in one process."""
