@@ -177,11 +177,10 @@ OPERATORS = {
     ),
     "lp_pool2d": (lambda x: ops.lp_pool2d(x, 2.0, *WINDOW, False), POOL_INPUT),
     "lp_pool2d_backward": (
-        lambda g, x: ops.lp_pool2d_backward(
-            g, x, ops.lp_pool2d(x, 2.0, *WINDOW, False), 2.0, *WINDOW, False
-        ),
+        lambda g, x, y: ops.lp_pool2d_backward(g, x, y, 3.0, *WINDOW, False),
         POOL_OUTPUT,
         POOL_INPUT,
+        POOL_OUTPUT,
     ),
 }
 

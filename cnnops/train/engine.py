@@ -169,8 +169,8 @@ class Trainer:
     def _seed(self, number: int) -> torch.Generator:
         """Seeds torch (for dropout) and a generator (for the batches) for this epoch."""
         digest = hashlib.sha256(f"{self.options.seed} {number}".encode()).digest()
-        torch.manual_seed(int.from_bytes(digest[:4]))
-        return torch.Generator().manual_seed(int.from_bytes(digest[4:8]))
+        torch.manual_seed(int.from_bytes(digest[:4], "big"))
+        return torch.Generator().manual_seed(int.from_bytes(digest[4:8], "big"))
 
     def _diverged(self, loss: float, number: int) -> None:
         raise TrainError(

@@ -65,6 +65,13 @@ Lattices gradient_lattices(const WindowGrid& grid) {
   return {gradient_axes(grid.h), gradient_axes(grid.w)};
 }
 
+WindowAxis separate_single_window(const WindowAxis& axis) {
+  WindowAxis separated = axis;
+  if (axis.output == 1)
+    separated.stride = std::max(axis.stride, window_extent(axis.kernel, axis.dilation));
+  return separated;
+}
+
 bool covers(const std::vector<CorrelationAxis>& axes, int64_t size) {
   int64_t covered = 0;
   for (const CorrelationAxis& axis : axes) covered += axis.count;

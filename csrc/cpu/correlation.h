@@ -53,6 +53,11 @@ Lattices forward_lattices(const WindowGrid& grid);
 // The lattices of the input gradient that any filter element reaches.
 Lattices gradient_lattices(const WindowGrid& grid);
 
+// The same axis with a stride as long as its window, if it has but one window and the stride is
+// therefore free. Its gradient lattices then have one tap each, instead of one lattice with many
+// taps, all but one of them outside.
+WindowAxis separate_single_window(const WindowAxis& axis);
+
 // Whether every one of `size` positions lies on one of the axes, which share none.
 bool covers(const std::vector<CorrelationAxis>& axes, int64_t size);
 

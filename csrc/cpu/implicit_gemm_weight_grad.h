@@ -12,9 +12,10 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Images are cut into runs until there are kBatchTasks tasks, as long as the partial sums stay
-// below this.
-inline constexpr int64_t kPartialBytes = 8 << 20;
+// Images are cut into runs until there are kBatchTasks tasks, as long as a run keeps this many
+// pixels, so that the work on its partial sums is worth their memory, and all partial sums stay
+// below this many bytes.
+inline constexpr int64_t kRunPixels = 1024, kPartialBytes = 8 << 20;
 
 template <class T>
 struct WeightGradOperands {
@@ -41,22 +42,26 @@ class WeightGradPlan {
   explicit WeightGradPlan(const WeightGradOperands<T>& operands)
       : rows(blocking(operands.depth(), kBlockDepth, kTileRows)),
         channels(blocking(operands.produce(), kBlockChannels, kTileColumns<A>)),
-        pixels(blocking(operands.pixels(), kBlockDepth, lanes<A>)),
+        pixels(blocking(operands.pixels(), kBlockDepth, 1)),
+        images_of_block(larger<int64_t>(1, kBlockDepth / operands.pixels())),
         sums_row(round_up(channels.size, lanes<A>)),
         block_sums(rows.size * sums_row),
         blocks(operands.shape.groups * rows.count * channels.count) {
-    const int64_t bytes = blocks * block_sums * int64_t(sizeof(A));
-    const int64_t affordable = larger<int64_t>(1, bytes > 0 ? kPartialBytes / bytes : 1);
-    const int64_t wanted = blocks > 0 ? divide_up(kBatchTasks, blocks) : 1;
-    images = blocking(operands.shape.batch,
-                      divide_up(operands.shape.batch, smaller(affordable, wanted)), 1);
+    const int64_t bytes = blocks * block_sums * int64_t(sizeof(A)), batch = operands.shape.batch;
+    const int64_t affordable = kPartialBytes / larger<int64_t>(1, bytes);
+    const int64_t worthwhile = smaller(affordable, batch * operands.pixels() / kRunPixels);
+    const int64_t wanted = divide_up(kBatchTasks, larger<int64_t>(1, blocks));
+    images = blocking(batch, divide_up(batch, larger<int64_t>(1, smaller(worthwhile, wanted))), 1);
   }
 
   // Partial sums: [run of images][group][block of k][block of channels][k][channel].
   A* take_partials(Arena& arena) const { return arena.take<A>(images.count * blocks * block_sums); }
 
+  // Pixels whose products are summed in registers: a part of one map, or a few small maps.
+  int64_t block_pixels() const { return images_of_block * pixels.size; }
+
   Blocking rows, channels, pixels, images;
-  int64_t sums_row, block_sums, blocks;
+  int64_t images_of_block, sums_row, block_sums, blocks;
 };
 
 template <class T>
@@ -66,8 +71,8 @@ struct WeightGradScratch {
   typename PatchColumns<T>::Segment* segments;
 
   WeightGradScratch(const WeightGradPlan<T>& plan, Arena& arena)
-      : patches(arena.take<Accumulate<T>>(plan.pixels.size * plan.rows.size)),
-        gradients(arena.take<Accumulate<T>>(plan.pixels.size * plan.sums_row)),
+      : patches(arena.take<Accumulate<T>>(plan.block_pixels() * plan.rows.size)),
+        gradients(arena.take<Accumulate<T>>(plan.block_pixels() * plan.sums_row)),
         segments(arena.take<typename PatchColumns<T>::Segment>(plan.pixels.size)) {}
 };
 
@@ -115,43 +120,74 @@ void gather_gradients(const WeightGradOperands<T>& operands, const WeightGradTas
   }
 }
 
+// The pixels [first_pixel, first_pixel + pixels) of a few images.
+struct PixelBlock {
+  int64_t first_image, images;
+  int64_t first_pixel, pixels;
+};
+
+// patches(k, pixel) of the block, laid out as the layout of the input suggests; returns the strides
+// of k and pixel.
 template <class T>
-void accumulate_image(const WeightGradOperands<T>& operands, const WeightGradPlan<T>& plan,
-                      const WeightGradTask& task, const WeightGradScratch<T>& scratch,
-                      int64_t image, Accumulate<T>* sums) {
-  using A = Accumulate<T>;
+std::pair<int64_t, int64_t> gather_patches(const WeightGradOperands<T>& operands,
+                                           const WeightGradTask& task, const PixelBlock& block,
+                                           const WeightGradScratch<T>& scratch) {
   const Strides4& stride = operands.input_stride;
-  const PatchSource<T> source{
-      operands.input + image * stride.n + task.group * operands.reduce() * stride.c,
-      stride.c,
-      stride.h,
-      stride.w,
-      operands.reduce(),
-      operands.lattice};
-  for (int64_t first = 0; first < operands.pixels(); first += plan.pixels.size) {
-    const int64_t pixels = smaller(plan.pixels.size, operands.pixels() - first);
-    const PatchBlock block{first, pixels, task.first_k, task.rows};
-    const int64_t row = operands.channels_last ? task.rows : pixels;
+  const PatchBlock part{block.first_pixel, block.pixels, task.first_k, task.rows};
+  const int64_t row = operands.channels_last ? task.rows : block.images * block.pixels;
+  for (int64_t image = 0; image < block.images; ++image) {
+    const PatchSource<T> source{operands.input + (block.first_image + image) * stride.n +
+                                    task.group * operands.reduce() * stride.c,
+                                stride.c,
+                                stride.h,
+                                stride.w,
+                                operands.reduce(),
+                                operands.lattice};
     if (operands.channels_last) {
-      PatchRows<T>(source, block, scratch.patches, row).gather();
+      PatchRows<T>(source, part, scratch.patches + image * block.pixels * row, row).gather();
     } else {
-      PatchColumns<T>(source, block, scratch.patches, row, scratch.segments).gather();
+      PatchColumns<T>(source, part, scratch.patches + image * block.pixels, row, scratch.segments)
+          .gather();
     }
-    gather_gradients(operands, task, image, first, pixels, scratch.gradients, plan.sums_row);
-    const int64_t k_stride = operands.channels_last ? 1 : row,
-                  pixel_stride = operands.channels_last ? row : 1;
-    multiply<A>({.rows = task.rows,
-                 .columns = task.channels,
-                 .depth = pixels,
-                 .scalars = scratch.patches,
-                 .scalar_panel = kTileRows * k_stride,
-                 .scalar_row = k_stride,
-                 .scalar_depth = pixel_stride,
-                 .vectors = scratch.gradients,
-                 .vector_panel = kTileColumns<A>,
-                 .vector_depth = plan.sums_row,
-                 .sums = sums,
-                 .sums_row = plan.sums_row});
+  }
+  return operands.channels_last ? std::pair{int64_t(1), row} : std::pair{row, int64_t(1)};
+}
+
+template <class T>
+void accumulate_block(const WeightGradOperands<T>& operands, const WeightGradPlan<T>& plan,
+                      const WeightGradTask& task, const PixelBlock& block,
+                      const WeightGradScratch<T>& scratch, Accumulate<T>* sums) {
+  using A = Accumulate<T>;
+  const auto [k_stride, pixel_stride] = gather_patches(operands, task, block, scratch);
+  for (int64_t image = 0; image < block.images; ++image) {
+    gather_gradients(operands, task, block.first_image + image, block.first_pixel, block.pixels,
+                     scratch.gradients + image * block.pixels * plan.sums_row, plan.sums_row);
+  }
+  multiply<A>({.rows = task.rows,
+               .columns = task.channels,
+               .depth = block.images * block.pixels,
+               .scalars = scratch.patches,
+               .scalar_panel = kTileRows * k_stride,
+               .scalar_row = k_stride,
+               .scalar_depth = pixel_stride,
+               .vectors = scratch.gradients,
+               .vector_panel = kTileColumns<A>,
+               .vector_depth = plan.sums_row,
+               .sums = sums,
+               .sums_row = plan.sums_row});
+}
+
+template <class T>
+void accumulate(const WeightGradOperands<T>& operands, const WeightGradPlan<T>& plan,
+                const WeightGradTask& task, const WeightGradScratch<T>& scratch,
+                Accumulate<T>* sums) {
+  for (int64_t image = 0; image < task.images; image += plan.images_of_block) {
+    for (int64_t pixel = 0; pixel < operands.pixels(); pixel += plan.pixels.size) {
+      const PixelBlock block{task.first_image + image,
+                             smaller(plan.images_of_block, task.images - image), pixel,
+                             smaller(plan.pixels.size, operands.pixels() - pixel)};
+      accumulate_block(operands, plan, task, block, scratch, sums);
+    }
   }
 }
 
@@ -202,9 +238,7 @@ void weight_grad(const WeightGradOperands<T>& operands, const Execution& executi
     const WeightGradTask task = weight_grad_task(operands, plan, index);
     A* sums = partials + index * plan.block_sums;
     fill_run(sums, A(0), plan.block_sums);
-    for (int64_t i = 0; i < task.images; ++i) {
-      accumulate_image(operands, plan, task, scratch, task.first_image + i, sums);
-    }
+    accumulate(operands, plan, task, scratch, sums);
   });
   parallel(execution, operands.shape.out_channels,
            [&](int64_t filter, int64_t) { write_filter(operands, plan, partials, filter); });

@@ -68,7 +68,8 @@ CorrelationOperands<T> correlation_operands(const Conv2dProblem& problem,
 
 CNNOPS_INLINE Lattices correlation_lattices(const Conv2dProblem& problem) {
   const WindowGrid grid = window_grid(problem.shape);
-  return problem.pass == Conv2dPass::kForward ? forward_lattices(grid) : gradient_lattices(grid);
+  if (problem.pass == Conv2dPass::kForward) return forward_lattices(grid);
+  return gradient_lattices({separate_single_window(grid.h), separate_single_window(grid.w)});
 }
 
 // The map a correlation writes.

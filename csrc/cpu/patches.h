@@ -107,8 +107,7 @@ class PatchRows {
 };
 
 // ---- columns of patches: patches[(k - first_k) * row + pixel], for sources whose columns are
-// contiguous; the rest of a row longer than the block is zero, since whole vectors of it are read
-// ----
+// contiguous ----
 
 template <class T>
 class PatchColumns {
@@ -138,7 +137,6 @@ class PatchColumns {
         const T* channel = source_.data + (k - tap * channels) * source_.channel_stride;
         A* row = patches_ + (k - block_.first_k) * row_;
         copy_segments(channel, count, row);
-        fill_run(row + block_.pixels, A(0), row_ - block_.pixels);
       }
     }
   }

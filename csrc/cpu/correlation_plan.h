@@ -1,0 +1,117 @@
+// How a correlation is cut into tasks, and the scratch memory of a task.
+//
+// A task owns a block of pixels by a block of output channels of one group. Its pixels are a part
+// of one map or, where maps are small, a few whole ones: several images then share a tile. That
+// changes no bit, since every result is summed over the same terms in the same order wherever in a
+// tile it lies.
+#pragma once
+
+#include "blocking.h"
+#include "gemm_tile.h"
+#include "packed_filter.h"
+#include "patches.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// Largest blocks. Patches take at most kBlockPixels * kBlockDepth accumulators, sums kBlockPixels *
+// kBlockChannels.
+inline constexpr int64_t kBlockPixels = 192, kBlockChannels = 256, kBlockDepth = 256;
+static_assert(kBlockPixels % kTileRows == 0 && kBlockPixels % kTileColumns<float> == 0);
+
+template <class T>
+class CorrelationPlan {
+ public:
+  using A = Accumulate<T>;
+
+  CorrelationPlan(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                  bool channels_last)
+      : map_pixels(lattice.h.count * lattice.w.count),
+        images(blocking(operands.batch, images_of_block(operands.batch, map_pixels), 1)),
+        pixels(blocking(map_pixels, kBlockPixels, channels_last ? kTileRows : kTileColumns<A>)),
+        channels(blocking(operands.produce, kBlockChannels,
+                          channels_last ? kTileColumns<A> : kTileRows)),
+        depth(operands.reduce * lattice.h.taps * lattice.w.taps),
+        width(channels_last ? kTileColumns<A> : int64_t(kTileRows)),
+        tasks(images.count * operands.groups * pixels.count * channels.count) {}
+
+  PackedFilter<A> take_filter(Arena& arena, int64_t groups, int64_t produce) const {
+    const int64_t panels = divide_up(produce, width);
+    return {depth, width, panels, arena.take<A>(groups * panels * depth * width)};
+  }
+  // Pixels of a task, with room to fill the last vector.
+  int64_t block_pixels() const {
+    return round_up(images.size * smaller(pixels.size, map_pixels), kTileColumns<A>);
+  }
+
+  int64_t map_pixels;
+  Blocking images, pixels, channels;
+  int64_t depth, width, tasks;
+
+ private:
+  // As many as fill a block of pixels, but not so many that too few tasks are left, unless a tile's
+  // columns need them.
+  static int64_t images_of_block(int64_t batch, int64_t map_pixels) {
+    const int64_t most = kBlockPixels / map_pixels, least = kTileColumns<A> / map_pixels;
+    return larger<int64_t>(1, smaller(most, larger(least, batch / kBatchTasks)));
+  }
+};
+
+// Scratch memory of one thread.
+template <class T>
+struct CorrelationScratch {
+  Accumulate<T>* patches;
+  Accumulate<T>* sums;
+  Accumulate<T>* bias;
+  typename PatchColumns<T>::Segment* segments;
+
+  CorrelationScratch(const CorrelationPlan<T>& plan, Arena& arena)
+      : patches(arena.take<Accumulate<T>>(plan.block_pixels() * smaller(plan.depth, kBlockDepth))),
+        sums(arena.take<Accumulate<T>>(plan.block_pixels() *
+                                       round_up(plan.channels.size, kTileColumns<Accumulate<T>>))),
+        bias(arena.take<Accumulate<T>>(round_up(plan.channels.size, lanes<Accumulate<T>>))),
+        segments(arena.take<typename PatchColumns<T>::Segment>(plan.pixels.size)) {}
+};
+
+// What one task computes: `pixels` of each of its images, from first_pixel on.
+struct CorrelationTask {
+  int64_t first_image, images;
+  int64_t group;
+  int64_t first_pixel, pixels;
+  int64_t first_channel, channels;  // within the group
+
+  int64_t all_pixels() const { return images * pixels; }
+};
+
+template <class T>
+CorrelationTask correlation_task(const CorrelationOperands<T>& operands,
+                                 const CorrelationPlan<T>& plan, int64_t index) {
+  const int64_t channel_block = index % plan.channels.count;
+  const int64_t pixel_block = index / plan.channels.count % plan.pixels.count;
+  const int64_t map = index / plan.channels.count / plan.pixels.count;
+  const int64_t first_image = map / operands.groups * plan.images.size;
+  const int64_t first_pixel = pixel_block * plan.pixels.size,
+                first_channel = channel_block * plan.channels.size;
+  return {.first_image = first_image,
+          .images = smaller(plan.images.size, operands.batch - first_image),
+          .group = map % operands.groups,
+          .first_pixel = first_pixel,
+          .pixels = smaller(plan.pixels.size, plan.map_pixels - first_pixel),
+          .first_channel = first_channel,
+          .channels = smaller(plan.channels.size, operands.produce - first_channel)};
+}
+
+// An image of the task's group, as patches are gathered from it.
+template <class T>
+PatchSource<T> patch_source(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                            const CorrelationTask& task, int64_t image) {
+  const Strides4 stride = operands.source_stride;
+  return {operands.source + (task.first_image + image) * stride.n +
+              task.group * operands.reduce * stride.c,
+          stride.c,
+          stride.h,
+          stride.w,
+          operands.reduce,
+          lattice};
+}
+
+}  // namespace cnnops::CNNOPS_TARGET
