@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 
 import cnnops
@@ -214,6 +215,25 @@ def test_any_subset_of_gradients(convolution, wanted, device):
     gradients = torch.autograd.grad(convolution(*some), [some[i] for i in wanted], g)
     for gradient, i in zip(gradients, wanted, strict=True):
         assert torch.equal(gradient, references[i])
+
+
+@pytest.mark.parametrize("norm_type", [1.5, 2, 3, 4])
+def test_second_derivative_at_zeros(norm_type, device):
+    """Windows of zeros have derivative 0; single zeros have that of torch, where it is finite."""
+    x = data(1, 2, 4, 6).abs() + 0.5
+    x[..., :2, :2] = 0
+    x[..., 2, 2] = 0
+    g, h = data(1, 2, 2, 3, salt="g"), data(1, 2, 4, 6, salt="h")
+    results = []
+    for pool in (functional.lp_pool2d, F.lp_pool2d):
+        leaves = leaf(x.clone(), device), leaf(g.clone(), device)
+        y = pool(leaves[0], norm_type, 2)
+        (dx,) = torch.autograd.grad(y, leaves[0], leaves[1], create_graph=True)
+        results.append(torch.autograd.grad(dx, leaves, h.to(device)))
+    for actual, expected in zip(*results, strict=True):
+        finite = expected.isfinite()
+        torch.testing.assert_close(actual[finite], expected[finite])
+        assert torch.equal(actual[~finite], torch.zeros_like(actual[~finite]))
 
 
 def test_third_derivative(device):
