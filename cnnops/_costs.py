@@ -109,22 +109,39 @@ def _convolution_passes(names, large, weight, bias, small, geometry):
     return tuple(passes)
 
 
-def _pooling_passes(operations, backward_bytes):
+def _pooling_passes(operations, window, backward_bytes):
     """Passes of a pooling that does so many operations for a sample under a window.
 
+    window(*arguments behind the input) gives kernel_size, stride, padding, dilation and ceil_mode;
     backward_bytes(input, output, kernel_size) counts what its backward pass reads and writes.
     """
 
     def passes(args, output, kernel_size):
-        input = args[0]
+        input, *rest = args
         flops = operations * output.numel() * kernel_size[0] * kernel_size[1]
         forward_bytes = (input.numel() + output.numel()) * input.element_size()
+        workspace = torch.ops.cnnops._pool2d_workspace(
+            input.shape, *window(*rest), input.dtype, _is_channels_last(output)
+        )
+        moved = backward_bytes(input, output, kernel_size)
         return (
-            Pass("forward", "direct", 0, flops, forward_bytes),
-            Pass("input_grad", "direct", 0, flops, backward_bytes(input, output, kernel_size)),
+            Pass("forward", "window", workspace, flops, forward_bytes),
+            Pass("input_grad", "window", workspace, flops, moved),
         )
 
     return passes
+
+
+def _max_window(kernel_size, stride, padding, dilation, ceil_mode):
+    return kernel_size, stride, padding, dilation, ceil_mode
+
+
+def _avg_window(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
+    return kernel_size, stride, padding, (1, 1), ceil_mode
+
+
+def _lp_window(norm_type, kernel_size, stride, padding, ceil_mode):
+    return kernel_size, stride, padding, (1, 1), ceil_mode
 
 
 def _max_backward_bytes(input, output, kernel_size):
@@ -143,8 +160,8 @@ def _lp_backward_bytes(input, output, kernel_size):
 _PASSES = {
     "conv2d": _conv2d_passes,
     "conv_transpose2d": _conv_transpose2d_passes,
-    "max_pool2d": _pooling_passes(1, _max_backward_bytes),
-    "max_pool2d_with_offsets": _pooling_passes(1, _max_backward_bytes),
-    "avg_pool2d": _pooling_passes(1, _avg_backward_bytes),
-    "lp_pool2d": _pooling_passes(2, _lp_backward_bytes),
+    "max_pool2d": _pooling_passes(1, _max_window, _max_backward_bytes),
+    "max_pool2d_with_offsets": _pooling_passes(1, _max_window, _max_backward_bytes),
+    "avg_pool2d": _pooling_passes(1, _avg_window, _avg_backward_bytes),
+    "lp_pool2d": _pooling_passes(2, _lp_window, _lp_backward_bytes),
 }

@@ -2,6 +2,8 @@
 // expected and what came.
 #pragma once
 
+#include <string>
+
 #include <ATen/core/Tensor.h>
 #include <c10/core/SymIntArrayRef.h>
 #include <c10/util/ArrayRef.h>
@@ -13,6 +15,9 @@ namespace cnnops {
 // Of strides, paddings, dilations, kernel sizes and groups; and of a map's height and width. Within
 // them no sum or product of a shape overflows 64 bits.
 inline constexpr int64_t kLargestArgument = 2147483647, kLargestExtent = int64_t(1) << 62;
+
+// "float32" and the like, as Python users know them.
+std::string dtype_name(at::ScalarType dtype);
 
 void check_tensor(const char* op, const char* name, const at::Tensor& tensor, int64_t rank);
 

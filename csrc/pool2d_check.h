@@ -125,8 +125,8 @@ BasicPool2dShape<Int> check_offsets(const char* op, const at::Tensor& offsets,
   const auto& shape = is_floor ? floor_shape : ceil_shape;
   check_sizes<Int>(op, "offsets", sizes, output_sizes(shape), "those of the output");
   const at::ScalarType dtype = offset_dtype(op, shape.kernel.h, shape.kernel.w);
-  TORCH_CHECK(offsets.scalar_type() == dtype, op, ": offsets must be ", dtype,
-              " for this kernel_size, got ", offsets.scalar_type());
+  TORCH_CHECK(offsets.scalar_type() == dtype, op, ": offsets must be ", dtype_name(dtype),
+              " for this kernel_size, got ", dtype_name(offsets.scalar_type()));
   return shape;
 }
 

@@ -108,15 +108,6 @@ EVERY_TENSOR = [(name, key) for name, keys in TENSORS.items() for key in keys]
 EVERY_MAP = [(name, key) for name, key in EVERY_TENSOR if key != "bias"]
 EVERY_VALUE = [(name, key) for name, key in EVERY_TENSOR if key != "offsets"]
 SECOND_VALUES = [(name, key) for name, key in EVERY_VALUE if key != TENSORS[name][0]]
-DTYPE_NAMES = {
-    torch.float64: "Double",
-    torch.float32: "Float",
-    torch.bfloat16: "BFloat16",
-    torch.int32: "Int",
-    torch.int64: "Long",
-    torch.bool: "Bool",
-    torch.complex64: "ComplexFloat",
-}
 
 
 def fails(name, changes, argument, *got):
@@ -146,20 +137,21 @@ def test_wrong_rank(name, argument, size):
 def test_unsupported_dtype(name, dtype):
     values = [key for key in TENSORS[name] if key != "offsets"]
     changes = {key: GOOD[name]()[key].to(dtype) for key in values}
-    fails(name, changes, values[0], DTYPE_NAMES[dtype])
+    fails(name, changes, values[0], str(dtype).removeprefix("torch."))
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.bool, torch.float32])
 @pytest.mark.parametrize("name", [name for name, key in EVERY_TENSOR if key == "offsets"])
 def test_dtype_of_offsets(name, dtype):
     offsets = GOOD[name]()["offsets"].to(dtype)
-    fails(name, {"offsets": offsets}, "offsets", DTYPE_NAMES[dtype])
+    fails(name, {"offsets": offsets}, "offsets", str(dtype).removeprefix("torch."))
 
 
 @pytest.mark.parametrize("name, argument", SECOND_VALUES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_mixed_dtype(name, argument, dtype):
-    fails(name, {argument: GOOD[name]()[argument].to(dtype)}, argument, DTYPE_NAMES[dtype])
+    changes = {argument: GOOD[name]()[argument].to(dtype)}
+    fails(name, changes, argument, str(dtype).removeprefix("torch."))
 
 
 @pytest.mark.parametrize("name, argument", [(n, k) for n, k in EVERY_TENSOR if k != TENSORS[n][0]])

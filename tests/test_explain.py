@@ -124,7 +124,11 @@ def test_pooling_figures(function, args, operations, backward_bytes):
     assert (forward.name, backward.name) == ("forward", "input_grad")
     assert forward.flops == backward.flops == operations * 96 * 4
     assert (forward.bytes, backward.bytes) == (4 * (384 + 96), backward_bytes)
-    assert (forward.algorithm, forward.workspace_bytes) == ("direct", 0)
+    workspace = torch.ops.cnnops._pool2d_workspace(
+        input.shape, (2, 2), (2, 2), (0, 0), (1, 1), False, torch.float32, False
+    )
+    assert (forward.algorithm, forward.workspace_bytes) == ("window", workspace)
+    assert workspace > 0
     assert (call.kernel_size, call.weight_size) == ((2, 2), None)
 
 
@@ -183,17 +187,18 @@ def test_text():
         "\n"
         "not convolution or pooling: 1 Dropout"
     )
-    text = str(cnnops.explain(cnnops.functional.max_pool2d, torch.zeros(1, 1000, 8, 8), 2))
+    images = torch.zeros(1, 1000, 8, 8).contiguous(memory_format=torch.channels_last)
+    text = str(cnnops.explain(cnnops.functional.max_pool2d, images, 2))
     header, forward, backward = text.splitlines()
     assert header.split() == [
         *("module", "operator", "input", "output", "dtype", "format", "instructions"),
         *("pass", "algorithm", "workspace", "work", "traffic"),
     ]
     assert forward.split()[:6] == [
-        "-", "max_pool2d", "1x1000x8x8", "1x1000x4x4", "float32", "contiguous",
+        "-", "max_pool2d", "1x1000x8x8", "1x1000x4x4", "float32", "channels_last",
     ]  # fmt: skip
-    assert forward.endswith("forward     direct     0 B        64 kFLOP  320 kB")
-    assert backward.split() == ["input_grad", "direct", "0", "B", "64", "kFLOP", "336", "kB"]
+    assert forward.endswith("forward     window     128 B      64 kFLOP  320 kB")
+    assert backward.split() == ["input_grad", "window", "128", "B", "64", "kFLOP", "336", "kB"]
 
 
 def test_neither_module_nor_function():

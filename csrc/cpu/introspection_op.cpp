@@ -2,9 +2,11 @@
 #include <torch/library.h>
 
 #include "../conv2d_check.h"
+#include "../pool2d_check.h"
 #include "capability.h"
 #include "conv2d_choice.h"
 #include "launch.h"
+#include "pool2d.h"
 
 namespace cnnops {
 namespace {
@@ -50,6 +52,14 @@ std::tuple<std::vector<std::string>, std::vector<int64_t>> conv2d_plan(
   return {names, workspaces};
 }
 
+int64_t pool2d_workspace(at::IntArrayRef input_size, at::IntArrayRef kernel_size,
+                         at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation,
+                         bool ceil_mode, at::ScalarType dtype, bool channels_last) {
+  const Pool2dShape shape = check_pool2d<int64_t>(
+      "_pool2d_workspace", input_size, {kernel_size, stride, padding, dilation}, ceil_mode);
+  return pool2d_kernels().workspace({shape, dtype_of(dtype), channels_last}, thread_count());
+}
+
 std::tuple<std::string, std::vector<std::string>> set_flags(
     const std::string& algorithm, const std::vector<std::string>& exclude) {
   const Conv2dFlags previous = set_conv2d_flags({algorithm, exclude});
@@ -69,6 +79,11 @@ TORCH_LIBRARY_FRAGMENT(cnnops, m) {
       "int groups, ScalarType dtype, bool channels_last) -> (str[] algorithms, int[] "
       "workspace_bytes)",
       cnnops::conv2d_plan);
+  m.def(
+      "_pool2d_workspace(int[4] input_size, int[2] kernel_size, int[2] stride, int[2] padding, "
+      "int[2] dilation, "
+      "bool ceil_mode, ScalarType dtype, bool channels_last) -> int",
+      cnnops::pool2d_workspace);
   m.def("_conv2d_set_flags(str algorithm, str[] exclude) -> (str algorithm, str[] exclude)",
         cnnops::set_flags);
 }
