@@ -9,7 +9,16 @@ from cases import CONV_CASES, DTYPES, MEMORY_FORMATS, POOL_CASES, ConvCase, Pool
 from checks import algorithms, assert_same_bits, forced
 
 ops = torch.ops.cnnops
-CONV_NAMES = ("lenet_c3", "lenet_c5", "many_images", "cifar_block", "cifar_downsample", "pointwise", "depthwise", "grouped")
+CONV_NAMES = (
+    "lenet_c3",
+    "lenet_c5",
+    "many_images",
+    "cifar_block",
+    "cifar_downsample",
+    "pointwise",
+    "depthwise",
+    "grouped",
+)
 CASES = [case for case in CONV_CASES if case.name in CONV_NAMES] + [
     ConvCase("large_map", (2, 5, 61, 67), (19, 5, 3, 3), padding=(1, 1, 1, 1)),
     ConvCase("large_depthwise", (2, 40, 33, 35), (40, 1, 3, 3), (2, 2), (1, 1, 1, 1), groups=40),
