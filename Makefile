@@ -5,6 +5,7 @@
 # make clean    removes .venv and everything built
 #
 # PYTHON chooses the interpreter, TORCH and TORCHVISION the versions; pip's configuration holds.
+# make clean before a change of PYTHON or CNNOPS_CUDA.
 
 PYTHON ?= python3
 TORCH ?= 2.14.1
@@ -13,9 +14,11 @@ TEST_WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := TMPDIR='$(CURDIR)/$(VENV)/tmp' $(BIN)/python -m pip install
+# All that any of this writes lies in the checkout.
 CACHE := $(CURDIR)/$(VENV)/cache
-RUN := XDG_CACHE_HOME='$(CACHE)' MPLCONFIGDIR='$(CACHE)/matplotlib' $(BIN)/python
+ENV := TMPDIR='$(CURDIR)/$(VENV)/tmp' XDG_CACHE_HOME='$(CACHE)' MPLCONFIGDIR='$(CACHE)/matplotlib'
+PIP := $(ENV) $(BIN)/python -m pip install --no-cache-dir
+RUN := $(ENV) $(BIN)/python
 HAS_TORCH := $(VENV)/has-torch-$(TORCH)-torchvision-$(TORCHVISION)
 IS_BUILT := $(VENV)/is-built
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
@@ -45,8 +48,8 @@ clean:
 
 $(HAS_TORCH):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "cnnops needs Python 3.10 or newer: set PYTHON")'
-	$(PYTHON) -m venv $(VENV)
 	mkdir -p $(VENV)/tmp
+	$(ENV) $(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/has-torch-*
 	$(PIP) torch==$(TORCH) torchvision==$(TORCHVISION) 'setuptools>=77' ninja pybind11
 	touch $@

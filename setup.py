@@ -114,7 +114,10 @@ def architectures(nvcc: str) -> str:
     if chosen:
         return chosen.replace(";", " ")
     known = query(nvcc, "--list-gpu-arch").replace("compute_", "").split()
-    return " ".join(a for a in CUDA_ARCHITECTURES if a.replace(".", "") in known) + "+PTX"
+    usable = [a for a in CUDA_ARCHITECTURES if a.replace(".", "") in known]
+    if not usable:
+        raise UnusableToolkit(f"{nvcc} compiles for none of {', '.join(CUDA_ARCHITECTURES)}")
+    return " ".join(usable) + "+PTX"
 
 
 def build_info_extension(toolkit: Toolkit | None) -> Extension:
@@ -167,7 +170,7 @@ def main() -> None:
     if toolkit:  # torch.utils.cpp_extension reads these when it is imported
         os.environ |= {"CUDA_HOME": toolkit.home, "TORCH_CUDA_ARCH_LIST": toolkit.architectures}
     # The ninja of this environment counts also where the environment is not activated.
-    os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ["PATH"]
+    os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", "")
     setup(
         version=VERSION,
         ext_modules=[build_info_extension(toolkit), operators_extension(toolkit)],

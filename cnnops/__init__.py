@@ -4,9 +4,9 @@ Importing the package loads the operators into ``torch.ops.cnnops``.
 """
 
 from . import _library, autograd, functional, models, modules
+from ._explain import explain
+from ._flags import flags
 from .conversion import convert, revert
-from .explain import explain
-from .flags import flags
 from .modules import AvgPool2d, Conv2d, ConvTranspose2d, L2Pool2d, LPPool2d, MaxPool2d
 from .version import __version__
 

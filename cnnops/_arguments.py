@@ -7,6 +7,7 @@ names of paddings, negative padding of a convolution (which the operator takes f
 import operator as python_operator
 import reprlib
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -109,7 +110,7 @@ def conv2d_padding(
 
 
 def _named_padding(name, input_size, weight_size, stride, dilation):
-    if name not in _NAMED_PADDINGS:
+    if name not in NAMED_PADDINGS:
         raise RuntimeError(
             f"conv2d: padding must be an int, a tuple of two ints, 'valid', 'same' or 'full', "
             f"got {name!r}"
@@ -120,7 +121,7 @@ def _named_padding(name, input_size, weight_size, stride, dilation):
         )
     _check_factor("stride", stride)
     _check_factor("dilation", dilation)
-    rule = _NAMED_PADDINGS[name]
+    rule = NAMED_PADDINGS[name]
     return (
         *rule(input_size[-2], dilation[0] * (weight_size[2] - 1), stride[0]),
         *rule(input_size[-1], dilation[1] * (weight_size[3] - 1), stride[1]),
@@ -152,7 +153,7 @@ def _same(size, reach, stride):
     return total // 2, total - total // 2
 
 
-_NAMED_PADDINGS = {"valid": _valid, "full": _full, "same": _same}
+NAMED_PADDINGS = {"valid": _valid, "full": _full, "same": _same}
 
 
 def conv_transpose2d_padding(
@@ -180,10 +181,8 @@ def _check_non_negative(operator, argument, height, width):
 
 def norm_exponent(operator: str, norm_type: Any) -> float:
     """The exponent p of an Lp pooling; raises ValueError unless it is a number other than 0."""
-    if not isinstance(norm_type, (int, float)):
-        raise TypeError(
-            f"{operator}: norm_type must be an int or a float, got {described(norm_type)}"
-        )
+    if not isinstance(norm_type, Real):
+        raise TypeError(f"{operator}: norm_type must be a real number, got {described(norm_type)}")
     exponent = float(norm_type)
     if exponent == 0 or exponent != exponent:
         raise ValueError(f"{operator}: norm_type must be a number other than 0, got {norm_type}")

@@ -6,11 +6,12 @@ every window (two for Lp pooling: power and sum). Bytes are what a pass has to r
 its compulsory memory traffic.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ._flop_counter import convolution_flops
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Call:
 
 def describe(operator: str, args: tuple, result: Tensor | tuple[Tensor, Tensor]) -> Call | None:
     """Describes a call of torch.ops.cnnops.<operator>; None if it computes no output of a layer."""
-    if operator not in _PASSES:
+    if operator not in _COSTS:
         return None
     output = result[0] if isinstance(result, tuple) else result
     input = args[0]
-    weight_size, kernel_size = _sizes(operator, args)
+    weight_size, kernel_size, passes = _COSTS[operator](args, output)
     return Call(
         operator=operator.removesuffix("_with_offsets"),
         input_size=tuple(input.shape),
@@ -55,42 +56,37 @@ def describe(operator: str, args: tuple, result: Tensor | tuple[Tensor, Tensor])
         dtype=input.dtype,
         memory_format="channels_last" if _is_channels_last(output) else "contiguous",
         instruction_set=torch.ops.cnnops._cpu_capability(),
-        passes=_PASSES[operator](args, output, kernel_size),
+        passes=passes,
     )
-
-
-def _sizes(operator, args):
-    if operator in ("conv2d", "conv_transpose2d"):
-        weight_size = tuple(args[1].shape)
-        return weight_size, weight_size[2:]
-    return None, tuple(args[2] if operator == "lp_pool2d" else args[1])
 
 
 def _is_channels_last(tensor):
     return tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
 
 
-def _conv2d_passes(args, output, kernel_size):
+# The functions in _COSTS give weight_size, kernel_size and passes of a call.
+def _conv2d(args, output):
     input, weight, bias, *geometry = args
-    return _convolution_passes(
+    return _convolution(
         ("forward", "input_grad", "weight_grad"), input, weight, bias, output, geometry
     )
 
 
-def _conv_transpose2d_passes(args, output, kernel_size):
+def _conv_transpose2d(args, output):
     """The convolution whose input gradient this is runs it; its own forward is the gradient."""
     input, weight, bias, *geometry = args
-    return _convolution_passes(
+    return _convolution(
         ("input_grad", "forward", "weight_grad"), output, weight, bias, input, geometry
     )
 
 
-def _convolution_passes(names, large, weight, bias, small, geometry):
-    """Passes of the convolution from the large to the small map.
+def _convolution(names, large, weight, bias, small, geometry):
+    """Costs of the convolution from the large to the small map.
 
     names are the planned computations that give the forward, input_grad and weight_grad passes.
     """
-    flops = 2 * small.numel() * math.prod(weight.shape[1:])
+    weight_size = tuple(weight.shape)
+    flops = convolution_flops(small.shape, weight_size)
     item = large.element_size()
     traffic = (large.numel() + weight.numel() + small.numel()) * item
     bias_traffic = 0 if bias is None else bias.numel() * item
@@ -99,37 +95,40 @@ def _convolution_passes(names, large, weight, bias, small, geometry):
         algorithms, workspaces = torch.ops.cnnops._conv2d_plan(
             planned,
             large.shape,
-            weight.shape,
+            weight_size,
             *geometry,
             large.dtype,
             _is_channels_last(small) or _is_channels_last(large),
         )
         moved = traffic + (bias_traffic if name == "forward" else 0)
         passes.append(Pass(name, algorithms[0], workspaces[0], flops, moved))
-    return tuple(passes)
+    return weight_size, weight_size[2:], tuple(passes)
 
 
-def _pooling_passes(operations, window, backward_bytes):
-    """Passes of a pooling that does so many operations for a sample under a window.
+def _pooling(operations, window, backward_bytes):
+    """Costs of a pooling that does so many operations for a sample under a window.
 
     window(*arguments behind the input) gives kernel_size, stride, padding, dilation and ceil_mode;
     backward_bytes(input, output, kernel_size) counts what its backward pass reads and writes.
     """
 
-    def passes(args, output, kernel_size):
+    def costs(args, output):
         input, *rest = args
+        geometry = window(*rest)
+        kernel_size = tuple(geometry[0])
         flops = operations * output.numel() * kernel_size[0] * kernel_size[1]
         forward_bytes = (input.numel() + output.numel()) * input.element_size()
         workspace = torch.ops.cnnops._pool2d_workspace(
-            input.shape, *window(*rest), input.dtype, _is_channels_last(output)
+            input.shape, *geometry, input.dtype, _is_channels_last(output)
         )
         moved = backward_bytes(input, output, kernel_size)
-        return (
+        passes = (
             Pass("forward", "window", workspace, flops, forward_bytes),
             Pass("input_grad", "window", workspace, flops, moved),
         )
+        return None, kernel_size, passes
 
-    return passes
+    return costs
 
 
 def _max_window(kernel_size, stride, padding, dilation, ceil_mode):
@@ -157,11 +156,11 @@ def _lp_backward_bytes(input, output, kernel_size):
     return 2 * (input.numel() + output.numel()) * input.element_size()
 
 
-_PASSES = {
-    "conv2d": _conv2d_passes,
-    "conv_transpose2d": _conv_transpose2d_passes,
-    "max_pool2d": _pooling_passes(1, _max_window, _max_backward_bytes),
-    "max_pool2d_with_offsets": _pooling_passes(1, _max_window, _max_backward_bytes),
-    "avg_pool2d": _pooling_passes(1, _avg_window, _avg_backward_bytes),
-    "lp_pool2d": _pooling_passes(2, _lp_window, _lp_backward_bytes),
+_COSTS = {
+    "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
+    "max_pool2d": _pooling(1, _max_window, _max_backward_bytes),
+    "max_pool2d_with_offsets": _pooling(1, _max_window, _max_backward_bytes),
+    "avg_pool2d": _pooling(1, _avg_window, _avg_backward_bytes),
+    "lp_pool2d": _pooling(2, _lp_window, _lp_backward_bytes),
 }

@@ -76,6 +76,12 @@ def run(operator: OpOverload, *args: Any) -> Any:
         raise NotImplementedError(_no_kernel(operator, args)) from None
 
 
+def has_kernels(device_type: str) -> bool:
+    """Whether the operators run on a type of device; "meta", which computes sizes, is one."""
+    key = torch._C._dispatch_key_for_device(device_type)
+    return torch._C._dispatch_has_kernel_for_dispatch_key("cnnops::conv2d", key)
+
+
 def _no_kernel(operator: OpOverload, args: tuple) -> str:
     tensors = [
         f"{argument.name} {str(value.dtype).removeprefix('torch.')} {_storage(value)} on "

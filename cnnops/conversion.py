@@ -8,6 +8,7 @@ import torch
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import is_parametrized
 
+from ._dispatch import has_kernels
 from .modules import AvgPool2d, Conv2d, ConvTranspose2d, L2Pool2d, LPPool2d, MaxPool2d
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -28,8 +29,9 @@ def convert(model: torch.nn.Module) -> torch.nn.Module:
     """Runs every supported module of a model on cnnops, in place, and returns the model.
 
     Supported are torch.nn's Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d and LPPool2d, the model
-    itself included, with float64, float32, bfloat16 or float16 parameters on any device. All else
-    stays torch's; ``cnnops.explain(model)`` lists it with the reason.
+    itself included, with float64, float32, bfloat16 or float16 parameters on a device that has
+    kernels, or on meta; so convert a model where it is going to run. All else stays torch's;
+    ``cnnops.explain(model)`` lists it with the reason.
     """
     for module in _modules("convert", model):
         if obstacle_to_convert(module) is None:
@@ -41,7 +43,8 @@ def revert(model: torch.nn.Module) -> torch.nn.Module:
     """Runs every module of a model on torch, in place, and returns the model.
 
     It undoes ``convert`` and turns cnnops' own modules into torch.nn's. What torch.nn does not have
-    stays: L2Pool2d, and Conv2d with padding='full' or with padding='same' and a stride.
+    stays: L2Pool2d, and Conv2d with padding='full' or with padding='same' and a stride; so do
+    subclasses of cnnops' modules and parametrized modules.
     """
     for module in _modules("revert", model):
         if isinstance(module, CNNOPS_MODULES) and obstacle_to_revert(module) is None:
@@ -62,9 +65,15 @@ def obstacle_to_convert(module: torch.nn.Module) -> str | None:
         return f"cnnops has no {name}"
     if "forward" in vars(module):
         return "its forward was replaced"
-    dtype = getattr(getattr(module, "weight", None), "dtype", None)
-    if dtype is not None and dtype not in DTYPES:
-        return f"its weight is {str(dtype).removeprefix('torch.')}"
+    weight = getattr(module, "weight", None)
+    return None if weight is None else _obstacle_of_weight(weight)
+
+
+def _obstacle_of_weight(weight):
+    if weight.dtype not in DTYPES:
+        return f"its weight is {str(weight.dtype).removeprefix('torch.')}"
+    if not has_kernels(weight.device.type):
+        return f"cnnops has no kernels for {weight.device.type} yet"
     return None
 
 
@@ -72,6 +81,8 @@ def obstacle_to_revert(module: torch.nn.Module) -> str | None:
     """Why a module of cnnops cannot run on torch; None if it can."""
     name = type(module).__name__
     if type(module) not in _TORCH_CLASSES:
+        if is_parametrized(module):
+            return "parametrized; remove the parametrization first"
         return f"torch.nn has no {name}" if type(module) is L2Pool2d else f"{name} is a subclass"
     if isinstance(module, Conv2d):
         if module.padding == "full":

@@ -8,6 +8,9 @@ same bits in every run, whatever the batch size and the number of threads.
 Input is (N, C, H, W), or (C, H, W) for one image. A size is an int or a tuple (height, width). Bad
 arguments raise TypeError for a wrong type, ValueError or RuntimeError otherwise, and
 NotImplementedError for tensors of a device or layout without kernels.
+
+Proxies of torch.fx and tensor subclasses are dispatched by ``__torch_function__``, as in torch.
+torch.func.vmap and forward-mode differentiation are not supported and raise.
 """
 
 import math
@@ -16,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import _is_any_autocast_enabled
+from torch.amp import is_autocast_available
+from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from . import _arguments as arguments
 from ._dispatch import call, is_differentiated, run
@@ -60,6 +65,9 @@ def conv2d(
         P = floor((H + 2 * padding - dilation * (kH - 1) - 1) / stride) + 1. Under autocast the
         computation and the result have the autocast dtype, as torch's.
     """
+    if has_torch_function_variadic(input, weight, bias):
+        operands = input, weight, bias
+        return handle_torch_function(conv2d, operands, *operands, stride, padding, dilation, groups)
     arguments.check_operands("conv2d", input, weight, bias)
     if arguments.is_unbatched("conv2d", input):
         return conv2d(input[None], weight, bias, stride, padding, dilation, groups).squeeze(0)
@@ -99,6 +107,10 @@ def conv_transpose2d(
         P = (H - 1) * stride - 2 * padding + dilation * (kH - 1) + output_padding + 1. Under
         autocast the computation and the result have the autocast dtype, as torch's.
     """
+    if has_torch_function_variadic(input, weight, bias):
+        operands = input, weight, bias
+        geometry = stride, padding, output_padding, groups, dilation
+        return handle_torch_function(conv_transpose2d, operands, *operands, *geometry)
     name = "conv_transpose2d"
     arguments.check_operands(name, input, weight, bias)
     if arguments.is_unbatched(name, input):
@@ -142,6 +154,9 @@ def max_pool2d(
         P = floor((H + 2 * padding - dilation * (kH - 1) - 1) / stride) + 1, or ceil instead of
         floor; with return_indices also the positions h * W + w of the maxima, int64, of that shape.
     """
+    if has_torch_function_variadic(input):
+        window = kernel_size, stride, padding, dilation, ceil_mode
+        return handle_torch_function(max_pool2d, (input,), input, *window, return_indices)
     name = "max_pool2d"
     arguments.check_tensor(name, "input", input)
     if arguments.is_unbatched(name, input):
@@ -188,6 +203,9 @@ def avg_pool2d(
         (N, C, P, Q) or (C, P, Q) with P = floor((H + 2 * padding - kH) / stride) + 1, or ceil
         instead of floor.
     """
+    if has_torch_function_variadic(input):
+        window = kernel_size, stride, padding, ceil_mode, count_include_pad
+        return handle_torch_function(avg_pool2d, (input,), input, *window, divisor_override)
     name = "avg_pool2d"
     arguments.check_tensor(name, "input", input)
     if arguments.is_unbatched(name, input):
@@ -238,12 +256,16 @@ def lp_pool2d(
     Returns:
         (N, C, P, Q) or (C, P, Q) with P = floor((H - kH) / stride) + 1, or ceil instead of floor.
     """
+    if has_torch_function_variadic(input):
+        window = kernel_size, stride, ceil_mode
+        return handle_torch_function(lp_pool2d, (input,), input, norm_type, *window)
     name = "lp_pool2d"
     arguments.check_tensor(name, "input", input)
     exponent = arguments.norm_exponent(name, norm_type)
-    if math.isinf(exponent):
-        sign = math.copysign(1, exponent)
-        return sign * max_pool2d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
+    if exponent == math.inf:
+        return max_pool2d(input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
+    if exponent == -math.inf:
+        return -max_pool2d(-input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
     return _power_pool2d(name, input, exponent, kernel_size, stride, 0, ceil_mode)
 
 
@@ -267,6 +289,9 @@ def l2_pool2d(
         (N, C, P, Q) or (C, P, Q) with P = floor((H + 2 * padding - kH) / stride) + 1, or ceil
         instead of floor.
     """
+    if has_torch_function_variadic(input):
+        window = kernel_size, stride, padding, ceil_mode
+        return handle_torch_function(l2_pool2d, (input,), input, *window)
     arguments.check_tensor("l2_pool2d", "input", input)
     return _power_pool2d("l2_pool2d", input, 2.0, kernel_size, stride, padding, ceil_mode)
 
@@ -297,7 +322,7 @@ def _power_pool2d(
 def _autocast(*operands: Tensor | None) -> list[Tensor | None]:
     """The operands of a convolution in the dtype autocast wants; float64 stays, as in torch."""
     device = operands[0].device.type
-    if not torch.is_autocast_enabled(device):
+    if not is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return list(operands)
     dtype = torch.get_autocast_dtype(device)
     return [

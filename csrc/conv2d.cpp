@@ -52,21 +52,17 @@ at::Tensor meta_conv2d_bias_grad(const at::Tensor& grad_output) {
 TORCH_LIBRARY_FRAGMENT(cnnops, m) {
   m.def(
       "conv2d(Tensor input, Tensor weight, Tensor? bias, SymInt[2] stride, SymInt[4] padding, "
-      "SymInt[2] dilation, "
-      "SymInt groups) -> Tensor");
+      "SymInt[2] dilation, SymInt groups) -> Tensor");
   m.def(
-      "conv2d_input_grad(Tensor grad_output, Tensor weight, SymInt[4] input_size, SymInt[2] "
-      "stride, "
-      "SymInt[4] padding, SymInt[2] dilation, SymInt groups) -> Tensor");
+      "conv2d_input_grad(Tensor grad_output, Tensor weight, SymInt[4] input_size, "
+      "SymInt[2] stride, SymInt[4] padding, SymInt[2] dilation, SymInt groups) -> Tensor");
   m.def(
-      "conv2d_weight_grad(Tensor grad_output, Tensor input, SymInt[4] weight_size, SymInt[2] "
-      "stride, "
-      "SymInt[4] padding, SymInt[2] dilation, SymInt groups) -> Tensor");
+      "conv2d_weight_grad(Tensor grad_output, Tensor input, SymInt[4] weight_size, "
+      "SymInt[2] stride, SymInt[4] padding, SymInt[2] dilation, SymInt groups) -> Tensor");
   m.def("conv2d_bias_grad(Tensor grad_output) -> Tensor");
   m.def(
-      "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias, SymInt[2] stride, SymInt[4] "
-      "padding, "
-      "SymInt[2] dilation, SymInt groups) -> Tensor");
+      "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias, SymInt[2] stride, "
+      "SymInt[4] padding, SymInt[2] dilation, SymInt groups) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(cnnops, Meta, m) {

@@ -49,6 +49,11 @@ BasicConv2dShape<Int> check_filter(const char* op, const char* weight_name,
   TORCH_CHECK(shape.groups >= 1 && shape.groups <= kLargestArgument, op,
               ": groups must be between 1 and ", kLargestArgument, ", got ", shape.groups);
   TORCH_CHECK(weight.size() == 4, op, ": ", weight_name, " must hold 4 sizes, got ", weight);
+  for (const Int& size : weight.slice(0, 2)) {
+    TORCH_CHECK(size >= 0 && size <= kLargestExtent / shape.groups, op, ": ", weight_name,
+                " must have channels between 0 and ", kLargestExtent, " / groups, got sizes ",
+                weight);
+  }
   shape.out_channels = weight[0];
   shape.in_channels = weight[1] * shape.groups;
   shape.kernel = check_pair<Int>(op, "kernel size", weight.slice(2), 1);

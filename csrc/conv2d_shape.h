@@ -1,9 +1,8 @@
 // The problem of a 2-D convolution and its output-size rule, free of PyTorch's headers.
 //
-//   output(n, k, p, q) = bias(k) + sum_{c, r, s} input(n, g * C/groups + c, p * stride.h -
-//   padding.top + r * dilation.h,
-//                                                      q * stride.w - padding.left + s *
-//                                                      dilation.w) * weight(k, c, r, s)
+//   output(n, k, p, q) = bias(k) + sum_{c,r,s} input(n, g * C/groups + c, y, x) * weight(k, c, r, s)
+//   with y = p * stride.h - padding.top + r * dilation.h
+//   and  x = q * stride.w - padding.left + s * dilation.w
 //
 // without a flip of the kernel; g is the group of output channel k, and what lies outside the input
 // counts as zero. Int is int64_t in kernels and a symbolic integer where shapes are traced.
@@ -32,7 +31,6 @@ struct BasicConv2dShape {
 };
 
 using Pair = BasicPair<int64_t>;
-using Edges = BasicEdges<int64_t>;
 using Conv2dShape = BasicConv2dShape<int64_t>;
 
 // Extent of a window of `kernel` samples that lie `dilation` apart.

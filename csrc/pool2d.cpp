@@ -104,41 +104,34 @@ at::Tensor meta_lp_pool2d_backward(const at::Tensor& grad_output, const at::Tens
 TORCH_LIBRARY_FRAGMENT(cnnops, m) {
   m.def(
       "max_pool2d(Tensor input, SymInt[2] kernel_size, SymInt[2] stride, SymInt[2] padding, "
-      "SymInt[2] dilation, "
-      "bool ceil_mode) -> Tensor");
+      "SymInt[2] dilation, bool ceil_mode) -> Tensor");
   m.def(
-      "max_pool2d_with_offsets(Tensor input, SymInt[2] kernel_size, SymInt[2] stride, SymInt[2] "
-      "padding, "
-      "SymInt[2] dilation, bool ceil_mode) -> (Tensor output, Tensor offsets)");
+      "max_pool2d_with_offsets(Tensor input, SymInt[2] kernel_size, SymInt[2] stride, "
+      "SymInt[2] padding, SymInt[2] dilation, bool ceil_mode) -> (Tensor output, "
+      "Tensor offsets)");
   m.def(
-      "max_pool2d_backward(Tensor grad_output, Tensor offsets, SymInt[2] input_size, SymInt[2] "
-      "kernel_size, "
-      "SymInt[2] stride, SymInt[2] padding, SymInt[2] dilation) -> Tensor");
-  m.def(
-      "max_pool2d_select(Tensor input, Tensor offsets, SymInt[2] kernel_size, SymInt[2] stride, "
-      "SymInt[2] padding, "
+      "max_pool2d_backward(Tensor grad_output, Tensor offsets, SymInt[2] input_size, "
+      "SymInt[2] kernel_size, SymInt[2] stride, SymInt[2] padding, "
       "SymInt[2] dilation) -> Tensor");
   m.def(
-      "max_pool2d_indices(Tensor offsets, SymInt[2] input_size, SymInt[2] kernel_size, SymInt[2] "
-      "stride, "
-      "SymInt[2] padding, SymInt[2] dilation) -> Tensor");
+      "max_pool2d_select(Tensor input, Tensor offsets, SymInt[2] kernel_size, "
+      "SymInt[2] stride, SymInt[2] padding, SymInt[2] dilation) -> Tensor");
   m.def(
-      "avg_pool2d(Tensor input, SymInt[2] kernel_size, SymInt[2] stride, SymInt[2] padding, bool "
-      "ceil_mode, "
-      "bool count_include_pad, int? divisor_override) -> Tensor");
+      "max_pool2d_indices(Tensor offsets, SymInt[2] input_size, SymInt[2] kernel_size, "
+      "SymInt[2] stride, SymInt[2] padding, SymInt[2] dilation) -> Tensor");
+  m.def(
+      "avg_pool2d(Tensor input, SymInt[2] kernel_size, SymInt[2] stride, SymInt[2] padding, "
+      "bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor");
   m.def(
       "avg_pool2d_backward(Tensor grad_output, SymInt[2] input_size, SymInt[2] kernel_size, "
-      "SymInt[2] stride, "
-      "SymInt[2] padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> "
-      "Tensor");
+      "SymInt[2] stride, SymInt[2] padding, bool ceil_mode, bool count_include_pad, "
+      "int? divisor_override) -> Tensor");
   m.def(
-      "lp_pool2d(Tensor input, float norm_type, SymInt[2] kernel_size, SymInt[2] stride, SymInt[2] "
-      "padding, "
-      "bool ceil_mode) -> Tensor");
+      "lp_pool2d(Tensor input, float norm_type, SymInt[2] kernel_size, SymInt[2] stride, "
+      "SymInt[2] padding, bool ceil_mode) -> Tensor");
   m.def(
       "lp_pool2d_backward(Tensor grad_output, Tensor input, Tensor output, float norm_type, "
-      "SymInt[2] kernel_size, "
-      "SymInt[2] stride, SymInt[2] padding, bool ceil_mode) -> Tensor");
+      "SymInt[2] kernel_size, SymInt[2] stride, SymInt[2] padding, bool ceil_mode) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(cnnops, Meta, m) {

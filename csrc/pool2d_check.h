@@ -39,6 +39,7 @@ void check_pool_axis(const char* op, const char* axis, const Int& input, const I
 template <class Int>
 BasicPool2dShape<Int> check_windows(const char* op, at::ArrayRef<Int> sizes,
                                     const Pool2dArguments<Int>& arguments, bool ceil_mode) {
+  TORCH_CHECK(sizes.size() == 4, op, ": input must have 4 sizes, got ", sizes);
   BasicPool2dShape<Int> shape{};
   shape.batch = sizes[0];
   shape.channels = sizes[1];
@@ -64,14 +65,12 @@ BasicPool2dShape<Int> check_pool2d(const char* op, at::ArrayRef<Int> sizes,
                                    const Pool2dArguments<Int>& arguments, bool ceil_mode) {
   const auto shape = check_windows<Int>(op, sizes, arguments, ceil_mode);
   TORCH_CHECK(shape.output.h > 0 && shape.output.w > 0, op,
-              ": input must be large enough for a result of at least ", "1 x 1, got ",
-              shape.input.h, " x ", shape.input.w, ", which gives ", shape.output.h, " x ",
-              shape.output.w);
+              ": input must be large enough for a result of at least 1 x 1, got ", shape.input.h,
+              " x ", shape.input.w, ", which gives ", shape.output.h, " x ", shape.output.w);
   return shape;
 }
 
-// ---- the checks of each operator; they return the shape of the pooling it is, or is a gradient of
-// ----
+// The checks of each operator; they return the shape of the pooling it is, or is a gradient of.
 
 template <class Int>
 BasicPool2dShape<Int> check_pool_input(const char* op, const at::Tensor& input,

@@ -1,7 +1,8 @@
 // The problem of a 2-D pooling and its output-size rule, free of PyTorch's headers.
 //
-// Output (p, q) looks at the input samples (p * stride.h - padding.h + r * dilation.h, q * stride.w
-// - padding.w + s * dilation.w), r < kernel.h, s < kernel.w, that lie inside the map.
+// Output (p, q) looks at the input samples (y, x) inside the map with
+//   y = p * stride.h - padding.h + r * dilation.h, r < kernel.h
+//   x = q * stride.w - padding.w + s * dilation.w, s < kernel.w
 #pragma once
 
 #include "conv2d_shape.h"

@@ -54,6 +54,13 @@ def test_switched_off_or_for_another_device(device, enabled):
         assert F.conv2d(INPUT, WEIGHT).dtype == torch.float32
 
 
+def test_device_without_autocast():
+    input, weight = INPUT.to("meta"), WEIGHT.to("meta")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual, expected = F.conv2d(input, weight), torch.nn.functional.conv2d(input, weight)
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+
+
 def test_compiled():
     @torch.compile(backend="aot_eager", fullgraph=True)
     def compiled(input):

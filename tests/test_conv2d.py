@@ -119,6 +119,26 @@ def test_expanded(case, operand, dim, device):
                 torch.testing.assert_close(actual, call(ops, which, case, **copied))
 
 
+@pytest.mark.parametrize("value", [1.5, torch.inf])
+@pytest.mark.parametrize("case", LAYOUT_CASES, ids=ids(LAYOUT_CASES))
+def test_weight_gradient_of_two_expanded_operands(case, value, device):
+    """A row of the input and the gradient of a sum: no lane beyond a map's end may count."""
+    column = data(*case.input[:3], 1).abs().to(device, torch.float32) + 1
+    tensors = {
+        "input": column.expand(case.input),
+        "weight": torch.zeros(case.weight, device=device),
+        "bias": None,
+        "grad_output": torch.full((), value, device=device).expand(case.output),
+    }
+    copied = tensors | {name: tensors[name].contiguous() for name in ("input", "grad_output")}
+    for name in algorithms("weight_grad", case, torch.float32):
+        with forced(name):
+            actual = call(ops, "weight_grad", case, **tensors)
+            torch.testing.assert_close(
+                actual, call(ops, "weight_grad", case, **copied), equal_nan=True
+            )
+
+
 def test_overlapping_input_windows(device):
     x = data(40).to(device, torch.float32).as_strided((3, 2, 4, 5), (2, 3, 4, 1))
     case = ConvCase("", (3, 2, 4, 5), (3, 2, 2, 2))

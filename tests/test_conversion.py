@@ -213,14 +213,63 @@ def test_parametrizing_a_converted_module():
     input = torch.randn(1, 3, 6, 6)
     expected = module(input)
     parametrizations.weight_norm(module)
-    assert isinstance(module, cnnops.Conv2d)
+    assert isinstance(cnnops.revert(module), cnnops.Conv2d)
     torch.testing.assert_close(module(input), expected)
+    nn.utils.parametrize.remove_parametrizations(module, "weight")
+    assert type(cnnops.revert(module)) is nn.Conv2d
+
+
+def test_device_without_kernels(monkeypatch):
+    """Meta stands for such a device; modules without parameters are on none."""
+    monkeypatch.setattr("cnnops.conversion.has_kernels", lambda device: device == "cpu")
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, device="meta"), nn.Conv2d(4, 4, 3), nn.MaxPool2d(2))
+    cnnops.convert(model)
+    assert [type(m) for m in model] == [nn.Conv2d, cnnops.Conv2d, cnnops.MaxPool2d]
+    assert cnnops.explain(model).layers[0].note == "cnnops has no kernels for meta yet"
+
+
+def test_meta_models_convert():
+    module = cnnops.convert(nn.Conv2d(3, 4, 3, device="meta"))
+    assert type(module) is cnnops.Conv2d
+    assert module(torch.zeros(1, 3, 6, 6, device="meta")).shape == (1, 4, 4, 4)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_frozen_trace_stays():
     traced = torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 6, 6))
     assert cnnops.convert(traced) is traced
+
+
+def test_symbolic_trace():
+    torch.manual_seed(0)
+    model = cnnops.convert(
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding="same"),
+            nn.MaxPool2d(2, 1),
+            nn.AvgPool2d(2, 1),
+            nn.LPPool2d(2, 2, 1),
+            nn.ConvTranspose2d(4, 2, 2, stride=2),
+            cnnops.L2Pool2d(2),
+        )
+    )
+    traced = torch.fx.symbolic_trace(model)
+    targets = [node.target for node in traced.graph.nodes if node.op == "call_function"]
+    names = ("conv2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "conv_transpose2d", "l2_pool2d")
+    assert targets == [getattr(cnnops.functional, name) for name in names]
+    input = torch.randn(2, 3, 8, 8)
+    assert torch.equal(traced(input), model(input))
+
+
+def test_feature_extraction():
+    models = pytest.importorskip("torchvision.models")
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    torch.manual_seed(0)
+    model, input = models.resnet18(num_classes=10).eval(), torch.randn(1, 3, 64, 64)
+    nodes = ["layer1", "layer4", "fc"]
+    expected = create_feature_extractor(model, nodes)(input)
+    actual = create_feature_extractor(cnnops.convert(model), nodes)(input)
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("function", [cnnops.convert, cnnops.revert])

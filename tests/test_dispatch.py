@@ -181,6 +181,28 @@ def test_what_is_not_supported_says_so(function):
         torch.func.vmap(lambda x: function(x, weight))(input[None])
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w, b: F.conv2d(x, w[:3, :1], b[:3], 2, (2, 1), (1, 2), 3),
+        lambda x, w, b: F.conv_transpose2d(x, w[:3, :2], None, 3, 1, (0, 2), 3, 2),
+        lambda x, w, b: F.max_pool2d(x, 3, 2, 1, 2, True, True)[1],
+        lambda x, w, b: F.avg_pool2d(x, 3, 2, 1, True, False, 5),
+        lambda x, w, b: F.lp_pool2d(x, 2, 3, 2, True),
+        lambda x, w, b: F.l2_pool2d(x, 3, 2, 1, True),
+    ],
+)
+def test_tensor_subclasses(function):
+    class Tagged(torch.Tensor):
+        pass
+
+    input, weight, bias = operands(False, False, False)
+    expected = function(input, weight, bias)
+    actual = function(input.as_subclass(Tagged), weight, bias)
+    assert type(actual) is Tagged
+    assert torch.equal(actual.as_subclass(torch.Tensor), expected)
+
+
 def test_third_derivative_of_an_empty_window_is_zero():
     input = torch.zeros(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     value = F.l2_pool2d(input, 2).sum()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import cnnops
 
@@ -17,6 +18,8 @@ def test_reasons():
     class Own(nn.Conv2d):
         pass
 
+    converted = cnnops.Conv2d(3, 4, 3)
+    nn.utils.parametrizations.weight_norm(converted)
     replaced = nn.AvgPool2d(2)
     replaced.forward = lambda input: input
     model = nn.ModuleDict(
@@ -28,6 +31,7 @@ def test_reasons():
             "complex": nn.Conv2d(3, 4, 3, dtype=torch.complex64),
             "adaptive": nn.AdaptiveAvgPool2d(1),
             "parametrized": nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)),
+            "converted": converted,
             "replaced": replaced,
             "l2": cnnops.L2Pool2d(2),
             "full": cnnops.Conv2d(3, 4, 3, padding="full"),
@@ -46,6 +50,11 @@ def test_reasons():
             "ParametrizedConv2d",
             "torch",
             "parametrized; convert before parametrizing",
+        ),
+        "converted": (
+            "ParametrizedConv2d",
+            "cnnops",
+            "parametrized; remove the parametrization first",
         ),
         "replaced": ("AvgPool2d", "torch", "its forward was replaced"),
         "l2": ("L2Pool2d", "cnnops", "torch.nn has no L2Pool2d"),
@@ -142,6 +151,25 @@ def test_channels_last_and_flags():
             ((_, call),) = cnnops.explain(cnnops.functional.conv2d, input, weight).calls
         assert call.memory_format == "channels_last"
         assert call.passes[0].algorithm == algorithm
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_flop_counter_counts_like_torchs(groups):
+    """Grouped weight gradients apart, which torch counts as if they had one group."""
+    model = nn.Sequential(
+        nn.Conv2d(4, 8, 3, padding=1, groups=groups),
+        nn.ConvTranspose2d(8, 4, 2, 2, groups=groups),
+        nn.Conv2d(4, 4, (3, 2), stride=2),
+    )
+    input = torch.ones(2, 4, 9, 8, requires_grad=True)
+    for parameter in model.parameters():
+        parameter.requires_grad_(groups == 1)
+    counts = []
+    for change in (lambda model: model, cnnops.convert):
+        with FlopCounterMode(display=False) as counter:
+            change(model)(input).sum().backward()
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
 
 
 class Net(nn.Module):

@@ -195,7 +195,7 @@ def test_norm_type_is_out_of_range(value):
 @pytest.mark.parametrize("value", ["2", None])
 def test_norm_type_is_no_number(value):
     got = f"{value!r} of type {type(value).__name__}"
-    with fails(TypeError, f"lp_pool2d: norm_type must be an int or a float, got {got}"):
+    with fails(TypeError, f"lp_pool2d: norm_type must be a real number, got {got}"):
         lp_pool2d(norm_type=value)
 
 

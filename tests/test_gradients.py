@@ -236,6 +236,24 @@ def test_second_derivative_at_zeros(norm_type, device):
         assert torch.equal(actual[~finite], torch.zeros_like(actual[~finite]))
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1, 1e30])
+def test_second_derivative_of_l2_at_extremes(scale, device):
+    """Float32 gives the derivatives of float64, beside windows of zeros."""
+    values, upstream = data(1, 2, 4, 6).abs() + 0.5, data(1, 2, 4, 6, salt="h")
+    values[..., :2, :2] = 0
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        x = leaf((values * scale).to(device, torch.float32).to(dtype), device)
+        g = leaf(data(1, 2, 2, 3, salt="g").to(dtype), device)
+        y = functional.l2_pool2d(x, 2)
+        (dx,) = torch.autograd.grad(y, x, g, create_graph=True)
+        results.append(torch.autograd.grad(dx, (x, g), upstream.to(device, dtype)))
+    for actual, expected in zip(*results, strict=True):
+        unit = expected.abs().max()
+        torch.testing.assert_close(actual.double() / unit, expected / unit, rtol=1e-5, atol=1e-6)
+    assert not results[0][0][..., :2, :2].any()
+
+
 def test_third_derivative(device):
     x = leaf(data(1, 2, 4, 4).abs() + 0.5, device)
     h = 1e-4

@@ -171,6 +171,15 @@ def test_windows_of_zeros_have_gradient_0(dtype, norm_type, device):
     torch.testing.assert_close(dx, expected)
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64"])
+def test_norm_type_of_numpy(kind, device):
+    norm_type = getattr(pytest.importorskip("numpy"), kind)(2)
+    x = data(2, 3, 6, 6).to(device)
+    assert torch.equal(
+        cnnops.functional.lp_pool2d(x, norm_type, 2), cnnops.functional.lp_pool2d(x, 2, 2)
+    )
+
+
 def test_all_zero(device):
     for memory_format in MEMORY_FORMATS:
         x = torch.zeros(2, 3, 5, 5, device=device).contiguous(memory_format=memory_format)
@@ -199,6 +208,14 @@ def test_l2_is_the_root_of_averaged_squares(padding, ceil_mode, device):
     torch.testing.assert_close(y, reference)
     g = data(*y.shape, salt="grad").to(device)
     torch.testing.assert_close(*(torch.autograd.grad(z, x, g) for z in (y, reference)))
+
+
+@pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
+def test_smallest_sample_counts_for_negative_norms(memory_format, device):
+    x = torch.full((1, 2, 3, 3), 1e10, device=device).contiguous(memory_format=memory_format)
+    x[..., 1, 1] = 1e-10
+    y = cnnops.functional.lp_pool2d(x, -2, 2, 2, ceil_mode=True)
+    torch.testing.assert_close(y, F.lp_pool2d(x, -2, 2, 2, ceil_mode=True))
 
 
 def test_unbatched(device):

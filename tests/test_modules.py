@@ -199,7 +199,8 @@ class TestMorePadding:
         assert torch.equal(pickle.loads(pickle.dumps(conv))(input), conv(input))
 
     def test_unknown_name(self):
-        with pytest.raises(ValueError, match="Invalid padding string 'half'"):
+        names = "an int, a tuple of two ints, 'valid', 'same' or 'full'"
+        with pytest.raises(ValueError, match=f"Conv2d: padding must be {names}, got 'half'"):
             cnnops.Conv2d(2, 3, 3, padding="half")
 
 

@@ -8,9 +8,12 @@ import json
 import os
 import pickle
 import resource
+import shlex
 import signal
 import struct
+import sys
 import termios
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +21,7 @@ import torch
 from PIL import Image
 
 from cnnops.models import lenet5
-from cnnops.train import data, engine, errors, files, main, sources
+from cnnops.train import cli, data, engine, errors, files, main, pictures, sources
 from train_helpers import (
     call,
     start,
@@ -41,7 +44,6 @@ RESULTS = {
 @pytest.fixture
 def train(capfd):
     """Calls the trainer in this process; returns its exit code and what it printed."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     threads = torch.get_num_threads()
     poisoning = torch.utils.deterministic.fill_uninitialized_memory
 
@@ -55,8 +57,6 @@ def train(capfd):
         return SimpleNamespace(code=code, out=out, err=err)
 
     yield call_main
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     torch.set_num_threads(threads)
     torch.utils.deterministic.fill_uninitialized_memory = poisoning
 
@@ -179,7 +179,8 @@ def test_interrupted_run_resumes_bit_for_bit(train, tmp_path, signum):
     else:
         assert code == 128 + signum
         assert err.startswith(f"interrupted by {signum.name} after ") and err.count("\n") == 1
-        assert "--resume" in err and str(tmp_path / "stopped") in err
+        command = [sys.executable, "-m", "cnnops.train", "--resume", "--output"]
+        assert err.endswith(f"continue with: {shlex.join([*command, str(tmp_path / 'stopped')])}\n")
     assert not (tmp_path / "stopped" / "metrics.json").exists()
 
     resumed = train("--resume", "--output", tmp_path / "stopped")
@@ -232,6 +233,59 @@ def test_new_run_keeps_the_one_that_was_there(train, tmp_path):
     assert read_metrics(folder)["config"]["seed"] == 3
     assert read_metrics(folder / "previous")["config"]["seed"] == 2
     assert train("--resume", "--output", folder / "previous").code == 0
+
+
+def test_run_without_an_epoch_leaves_the_previous_run_alone(train, tmp_path, monkeypatch):
+    def interrupt(trainer, number):
+        raise errors.Interrupted(signal.SIGINT)
+
+    folder = tmp_path / "run"
+    assert train("--epochs", 1, "--seed", 1, "--output", folder).code == 0
+    monkeypatch.setattr(engine.Trainer, "epoch", interrupt)
+    assert train("--epochs", 1, "--seed", 2, "--output", folder).code == 130
+    monkeypatch.undo()
+    result = train("--epochs", 1, "--seed", 3, "--output", folder)
+    assert result.code == 0 and "previous" not in result.out
+    assert read_metrics(folder)["config"]["seed"] == 3
+    assert read_metrics(folder / "previous")["config"]["seed"] == 1
+
+
+def handlers():
+    return [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_signals_raise_but_for_ignored_ones_and_handlers_come_back():
+    first = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        before = handlers()
+        with errors.raising_on_signals():
+            signal.raise_signal(signal.SIGINT)
+            with pytest.raises(errors.Interrupted):
+                signal.raise_signal(signal.SIGTERM)
+        assert handlers() == before
+    finally:
+        signal.signal(signal.SIGINT, first)
+
+
+def test_signals_are_left_alone_outside_the_main_thread():
+    def enter():
+        with errors.raising_on_signals():
+            seen.extend(handlers())
+
+    seen = []
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == handlers()
+
+
+def test_interruption_before_the_run_is_quiet(train, monkeypatch):
+    def interrupt(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", interrupt)
+    result = train()
+    assert (result.code, result.out, result.err) == (130, "", "")
 
 
 def test_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -307,6 +361,26 @@ def test_folder(train, tmp_path, model, test_name):
     assert result.code == 0, result.err
     assert read_metrics(tmp_path / "run")["config"]["data"]["classes"] == ["dark", "light"]
     assert {path.name for path in (tmp_path / "run").iterdir()} == RESULTS
+
+
+def test_pictures_that_have_nothing_to_show(train, tmp_path):
+    """Every map is one pixel, or there is no convolution: the files are there all the same."""
+    options = ("--model", "resnet20", "--image-size", 1, "--epochs", 1, "--batch-size", 512)
+    result = train(*options, "--output", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert {path.name for path in (tmp_path / "run").iterdir()} == RESULTS
+    with Image.open(io.BytesIO(pictures.filters(torch.nn.Linear(2, 2), "linear"))) as image:
+        image.verify()
+
+
+def test_figures_outlive_a_picture_that_fails(train, tmp_path, monkeypatch):
+    def fail(epochs, title):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pictures, "curves", fail)
+    with pytest.raises(ZeroDivisionError):
+        train("--epochs", 1, "--batch-size", 512, "--output", tmp_path / "run")
+    assert len(read_metrics(tmp_path / "run")["epochs"]) == 1
 
 
 def test_grey_images_are_repeated_for_networks_that_take_colour(train, tmp_path):
@@ -401,8 +475,9 @@ def test_missing_packages_are_named(train, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("--epochs", 0), ("--epochs", "whole number >= 1", "'0'")),
+        (("--epochs", 0), ("--epochs", "whole number from 1", "'0'")),
         (("--batch-size", "many"), ("--batch-size", "'many'")),
+        (("--threads", 1025), ("--threads", "from 1 to 1024", "'1025'")),
         (("--lr", "nan"), ("--lr", "'nan'")),
         (("--dataset", "imagenet"), ("--dataset", "'imagenet'", "folder")),
         (("--dtype", "int8"), ("--dtype", "'int8'", "bfloat16")),
@@ -420,6 +495,8 @@ def test_wrong_option(train, arguments, parts):
         (("--model", "resnet2"), ("'resnet2'", "resnet20")),
         (("--model", "nothing-like-it"), ("'nothing-like-it'", "lenet5")),
         (("--device", "tpu"), ("--device", "'tpu'")),
+        (("--device", "cpu:3"), ("cpu, cuda or cuda:<n>", "'cpu:3'")),
+        (("--device", "cuda:"), ("cpu, cuda or cuda:<n>", "'cuda:'")),
         (("--dataset", "folder"), ("--data-dir", "train/")),
         (("--dataset", "folder", "--data-dir", "/nowhere"), ("--data-dir /nowhere",)),
         (("--dataset", "cifar10", "--data-dir", "/nowhere"), ("/nowhere", "--download")),

@@ -11,9 +11,10 @@ as independent, with h the gradient of the result:
 
     g: y^(1-p) S(h x^(p-1))
     x: (p-1) x^(p-2) h U(g y^(1-p))
-    y: (1-p) y^(-p) g S(h x^(p-1))
+    y: (1-p) g / y times the gradient of g
 
-Windows with y = 0 contribute nothing.
+The last one has no y^(-p), which leaves the range of float32 long before its products do. Windows
+with y = 0 contribute nothing.
 """
 
 import torch
@@ -62,14 +63,13 @@ class _Gradient(Function):
         grad_grad_output = grad_input = grad_of_output = None
         if ctx.needs_input_grad[0] or ctx.needs_input_grad[2]:
             sums = _window_sums(grad * _power(input, p - 1), ctx.window)
-        if ctx.needs_input_grad[0]:
             grad_grad_output = _masked_power(output, 1 - p) * sums
         if ctx.needs_input_grad[1]:
             shares = grad_output * _masked_power(output, 1 - p)
             spread = _spread_sums(shares, input.shape[2:], ctx.window)
             grad_input = _power_slope(input, p - 1) * grad * spread
         if ctx.needs_input_grad[2]:
-            grad_of_output = (1 - p) * _masked_power(output, -p) * grad_output * sums
+            grad_of_output = (1 - p) * grad_output * _masked_power(output, -1) * grad_grad_output
         return grad_grad_output, grad_input, grad_of_output, None, None, None, None, None
 
 

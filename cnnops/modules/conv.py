@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.modules.utils import _pair
 
 from .. import functional
-from .._arguments import conv2d_padding
+from .._arguments import NAMED_PADDINGS, conv2d_padding
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
 
@@ -34,6 +34,13 @@ class Conv2d(torch.nn.Conv2d):
         device=None,
         dtype=None,
     ) -> None:
+        if isinstance(padding, str) and padding not in NAMED_PADDINGS:
+            raise ValueError(
+                "Conv2d: padding must be an int, a tuple of two ints, 'valid', 'same' or 'full', "
+                f"got {padding!r}"
+            )
+        # torch.nn.Conv2d takes neither 'full' nor a strided 'same': it is given 'valid' for them,
+        # which changes none of the parameters.
         known_to_torch = padding != "full" and (padding != "same" or _pair(stride) == (1, 1))
         super().__init__(
             in_channels,

@@ -34,6 +34,16 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
+def has_epochs(folder: Path) -> bool:
+    """Whether the checkpoint in ``folder`` holds a completed epoch, or cannot be read for one."""
+    if not (folder / FILE_NAME).exists():
+        return False
+    try:
+        return bool(load(folder / FILE_NAME)["epochs"])
+    except TrainError:
+        return True
+
+
 def open_run(given: dict[str, Any], resume: bool) -> tuple[Options, dict[str, Any] | None]:
     """The options of the run to do and, when it is resumed, its checkpoint."""
     options = decide(given)

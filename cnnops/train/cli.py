@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from .errors import Interrupted, TrainError, raise_on_signals
+from .errors import Interrupted, TrainError, raising_on_signals
 from .options import parse
 from .run import train
 
@@ -15,9 +15,9 @@ OUT_OF_MEMORY = "out of memory: choose a smaller --batch-size or --image-size"
 
 def run(argv: list[str] | None) -> int:
     given, resume = parse(argv)
-    raise_on_signals()
     try:
-        train(given, resume)
+        with raising_on_signals():
+            train(given, resume)
     except TrainError as error:
         return _fail(str(error))
     except Interrupted as stop:

@@ -48,7 +48,7 @@ class Trainer:
     """SGD with Nesterov momentum and a one-cycle learning rate on one network.
 
     Every random number of an epoch comes from the seed and the epoch's number alone, so an epoch
-    repeated or resumed has the same bits.
+    repeated or resumed on the same machine with as many threads has the same bits.
     """
 
     def __init__(
@@ -152,12 +152,12 @@ class Trainer:
         return score
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """One step of the optimizer; returns the main classifier's loss and logits."""
         self.optimizer.zero_grad()
         logits, *auxiliary = _heads(self.forward(images))
         loss = F.cross_entropy(logits, labels)
-        for output in auxiliary:
-            loss = loss + AUXILIARY_WEIGHT * F.cross_entropy(output, labels)
-        self.scaler.scale(loss).backward()
+        auxiliary_loss = sum(F.cross_entropy(output, labels) for output in auxiliary)
+        self.scaler.scale(loss + AUXILIARY_WEIGHT * auxiliary_loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.item(), logits.detach()

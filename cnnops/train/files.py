@@ -18,18 +18,15 @@ def make_folder(folder: Path) -> None:
         raise TrainError(f"cannot create folder {folder}: {error.strerror}") from error
 
 
-def set_aside(folder: Path, names: Iterable[str]) -> bool:
+def set_aside(folder: Path, names: Iterable[str]) -> None:
     """Moves the named files to ``previous/`` in ``folder``, so that it holds them and no others
-    of these names; returns whether there were any."""
-    if not any((folder / name).exists() for name in names):
-        return False
+    of these names."""
     previous = folder / "previous"
     make_folder(previous)
     for name in names:
         (previous / name).unlink(missing_ok=True)
         if (folder / name).exists():
             os.replace(folder / name, previous / name)
-    return True
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:

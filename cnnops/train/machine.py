@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ def describe(options: Options) -> dict[str, Any]:
 
 
 def _device(name: str) -> torch.device:
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
+    if not re.fullmatch("cpu|cuda(:(0|[1-9][0-9]*))?", name):
         raise TrainError(f"--device expected cpu, cuda or cuda:<n>, got {name!r}")
+    kind, _, index = name.partition(":")
     if kind == "cuda" and not torch.cuda.is_available():
         raise TrainError(f"--device {name}: torch finds no usable CUDA device here")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():

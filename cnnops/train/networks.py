@@ -10,36 +10,33 @@ from torch import nn
 
 import cnnops
 
-from ..models import lenet5, plain8, resnet20
 from .data import ImageData
 from .errors import TrainError
-from .options import Options
-
-OWN = {"lenet5": lenet5, "resnet20": resnet20, "plain8": plain8}
+from .options import OWN_MODELS, Options
 
 
 def require_known(name: str) -> None:
-    known = [*OWN, *torchvision.models.list_models(module=torchvision.models)]
+    known = [*OWN_MODELS, *torchvision.models.list_models(module=torchvision.models)]
     if name in known:
         return
-    near = difflib.get_close_matches(name, known, n=3) or [*OWN, "resnet18"]
+    near = difflib.get_close_matches(name, known, n=3) or [*OWN_MODELS, "resnet18"]
     raise TrainError(
         f"there is no model {name!r} (near it: {', '.join(near)}); --model takes "
-        f"{', '.join(OWN)} or a classifier of torchvision.models"
+        f"{', '.join(OWN_MODELS)} or a classifier of torchvision.models"
     )
 
 
 def wants_colour(name: str) -> bool:
     """torchvision's classifiers take three channels, cnnops' own take what the images have."""
-    return name not in OWN
+    return name not in OWN_MODELS
 
 
 def build(options: Options, data: ImageData) -> nn.Module:
     """The network of ``options``, freshly initialised from the seed, on the chosen kernels."""
     torch.manual_seed(options.seed)
     classes = len(data.classes)
-    if options.model in OWN:
-        model = OWN[options.model](data.image_shape[0], classes)
+    if options.model in OWN_MODELS:
+        model = OWN_MODELS[options.model].build(data.image_shape[0], classes)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

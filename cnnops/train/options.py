@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
+from torch import nn
 
+from .. import conversion
+from ..models import lenet5, plain8, resnet20
+from .data import AUGMENTATIONS
 from .errors import TrainError
 
-DTYPES = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in conversion.DTYPES}
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,11 @@ class DatasetDefaults:
 
 
 @dataclass(frozen=True)
-class LearningDefaults:
+class OwnModel:
+    """A network of ``cnnops.models``, built from channels and classes, and its learning rate."""
+
+    build: Callable[[int, int], nn.Module]
     lr: float
-    weight_decay: float
 
 
 DATASETS = {
@@ -37,12 +38,15 @@ DATASETS = {
     "cifar10": DatasetDefaults("resnet20", epochs=10, batch_size=128, augment="shift+flip"),
     "folder": DatasetDefaults("resnet20", epochs=10, batch_size=128, augment="shift+flip"),
 }
-LEARNING = {
-    "lenet5": LearningDefaults(lr=0.05, weight_decay=5e-4),
-    "resnet20": LearningDefaults(lr=0.1, weight_decay=5e-4),
-    "plain8": LearningDefaults(lr=0.1, weight_decay=5e-4),
+OWN_MODELS = {
+    "lenet5": OwnModel(lenet5, lr=0.05),
+    "resnet20": OwnModel(resnet20, lr=0.1),
+    "plain8": OwnModel(plain8, lr=0.1),
 }
-LEARNING_OTHERS = LearningDefaults(lr=0.02, weight_decay=5e-4)
+LR_OTHERS = 0.02
+WEIGHT_DECAY = 5e-4
+# A thread that the system refuses ends the process without a message of ours.
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,6 @@ def decide(given: dict[str, Any]) -> Options:
     dataset = given.get("dataset", "digits")
     by_dataset = DATASETS[dataset]
     model = given.get("model", by_dataset.model)
-    learning = LEARNING.get(model, LEARNING_OTHERS)
     defaults = dict(
         dataset=dataset,
         data_dir="data" if dataset == "cifar10" else None,
@@ -92,8 +95,8 @@ def decide(given: dict[str, Any]) -> Options:
         augment=by_dataset.augment,
         epochs=by_dataset.epochs,
         batch_size=by_dataset.batch_size,
-        lr=learning.lr,
-        weight_decay=learning.weight_decay,
+        lr=OWN_MODELS[model].lr if model in OWN_MODELS else LR_OTHERS,
+        weight_decay=WEIGHT_DECAY,
         device="cpu",
         dtype="float32",
         channels_last=False,
@@ -153,7 +156,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--augment",
-        choices=["none", "shift", "shift+flip"],
+        choices=list(AUGMENTATIONS),
         help="shift training images by up to an eighth of their side, and mirror half of them "
         "(default: shift for digits, shift+flip otherwise)",
     )
@@ -164,7 +167,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="NAME",
-        help="lenet5, resnet20, plain8, or any classifier of torchvision.models by name, "
+        help=f"{', '.join(OWN_MODELS)}, or any classifier of torchvision.models by name, "
         "untrained (default: lenet5 for digits, resnet20 otherwise)",
     )
     group.add_argument(
@@ -183,7 +186,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         "--weight-decay",
         type=_real(0.0),
         metavar="X",
-        help="for weights, not for biases and batch norm (default: 0.0005)",
+        help=f"for weights, not for biases and batch norm (default: {WEIGHT_DECAY:g})",
     )
     group.add_argument(
         "--seed", type=_whole(0), help="decides every random number of the run (default: 0)"
@@ -208,14 +211,18 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
         "--channels-last", action="store_true", help="lay images and activations out as NHWC"
     )
     group.add_argument(
-        "--threads", type=_whole(1), metavar="N", help="CPU threads (default: torch's choice)"
+        "--threads",
+        type=_whole(1, MOST_THREADS),
+        metavar="N",
+        help=f"CPU threads, at most {MOST_THREADS} (default: torch's choice)",
     )
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "output",
-        "A new run in a folder that holds another moves that one's files to previous/ there.",
+        "A new run in a folder that holds another moves that one's files to previous/ there, which "
+        "keeps one earlier run; a run that completed no epoch is overwritten instead.",
     )
     group.add_argument(
         "--output",
@@ -226,16 +233,18 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--resume",
         action="store_true",
-        help="continue the run in --output with its own options, bit for bit as if it had not "
-        "been interrupted",
+        help="continue the run in --output with its own options; on the same machine with the "
+        "same --threads, bit for bit as if it had not been interrupted",
     )
 
 
-def _whole(lowest: int) -> Callable[[str], int]:
+def _whole(lowest: int, highest: int = 2**31 - 1) -> Callable[[str], int]:
     def whole(text: str) -> int:
         number = int(text) if text.isdecimal() else -1
-        if not lowest <= number < 2**31:
-            raise argparse.ArgumentTypeError(f"expected a whole number >= {lowest}, got {text!r}")
+        if not lowest <= number <= highest:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {lowest} to {highest}, got {text!r}"
+            )
         return number
 
     return whole

@@ -49,7 +49,10 @@ def curves(epochs: list[dict[str, Any]], title: str) -> bytes:
 
 def filters(model: nn.Module, title: str) -> bytes:
     """The first convolution's filters: in colour for three channels, else their channel mean."""
-    name, layer = _convolutions(model)[0]
+    layers = _convolutions(model)
+    if not layers:
+        return _sentence(title, "the network has no convolution")
+    name, layer = layers[0]
     weight = layer.weight.detach().float().cpu()
     count, channels, height, width = weight.shape
     shown = weight[:FILTERS]
@@ -76,6 +79,8 @@ def feature_maps(trainer: Trainer, title: str) -> bytes:
     """A test image and what the first convolutions make of it."""
     split, classes = trainer.data.test, trainer.data.classes
     maps, predicted = _maps_of(trainer, split.images[:1])
+    if not maps:
+        return _sentence(title, "no convolution gives maps of more than one pixel")
     rows = [math.ceil(min(MAPS, len(layer)) / COLUMNS) for layer in maps.values()]
     heights = [0.45 + count for count in rows]
     figure = _figure(12, 0.5 + max(2.5, sum(heights)), f"{title}: feature maps of one test image")
@@ -144,6 +149,13 @@ def _figure(width: float, height: float, title: str) -> Figure:
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _sentence(title: str, text: str) -> bytes:
+    """What stands in place of a picture that there is nothing for."""
+    figure = _figure(6, 2, title)
+    figure.text(0.5, 0.4, text, ha="center", va="center")
+    return _png(figure)
 
 
 def _png(figure: Figure) -> bytes:

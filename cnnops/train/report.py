@@ -61,7 +61,8 @@ def metrics(
     machine: dict[str, Any],
 ) -> bytes:
     """metrics.json: accuracies are shares of one; seconds are those of the training passes,
-    without evaluation; losses are means over an epoch's images, in training as they were met."""
+    without evaluation; losses are means over an epoch's images, in training as they were met, and
+    leave auxiliary classifiers out."""
     content = dict(
         test_accuracy=epochs[-1]["test_accuracy"],
         train_seconds=sum(epoch["seconds"] for epoch in epochs),

@@ -1,5 +1,7 @@
 """The story of a run: read, build, train epoch by epoch, write the results."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +38,9 @@ def train(given: dict[str, Any], resume: bool) -> None:
         _train_epochs(options, trainer, description, epochs)
         _write_results(options, trainer, description, epochs, versions, place)
     except Interrupted as stop:
+        command = [sys.executable, "-m", "cnnops.train", "--resume", "--output", options.output]
         stop.advice = (
-            f" after {len(epochs)} of {options.epochs} epochs; continue with: "
-            f"python -m cnnops.train --resume --output {options.output}"
+            f" after {len(epochs)} of {options.epochs} epochs; continue with: {shlex.join(command)}"
         )
         raise
     print(report.closing(options, epochs), flush=True)
@@ -62,10 +64,18 @@ def _start(
         return resumed["epochs"]
     folder = Path(options.output)
     make_folder(folder)
-    if set_aside(folder, FILES):
-        print(f"the run that was in {folder} is now in {folder / 'previous'}")
+    _keep_earlier_run(folder)
     checkpoint.save(options, data, trainer.state_dict(), [])
     return []
+
+
+def _keep_earlier_run(folder: Path) -> None:
+    """Moves the run in ``folder`` to previous/; one that completed no epoch is not worth it."""
+    found = {name for name in FILES if (folder / name).exists()}
+    if found <= {checkpoint.FILE_NAME} and not checkpoint.has_epochs(folder):
+        return
+    set_aside(folder, FILES)
+    print(f"the run that was in {folder} is now in {folder / 'previous'}")
 
 
 def _train_epochs(
@@ -89,12 +99,12 @@ def _write_results(
     versions: dict[str, Any],
     place: dict[str, Any],
 ) -> None:
-    """metrics.json comes last: where it stands, the results are complete."""
+    """The pictures come last: where metrics.json stands, every figure and the model are there."""
     folder = Path(options.output)
     state = {name: value.cpu() for name, value in trainer.model.state_dict().items()}
     save_tensors(folder / "model.pt", state)
+    replace_file(folder / "metrics.json", report.metrics(options, data, epochs, versions, place))
     title = report.title(options)
     replace_file(folder / "curves.png", pictures.curves(epochs, title))
     replace_file(folder / "filters.png", pictures.filters(trainer.model, title))
     replace_file(folder / "feature_maps.png", pictures.feature_maps(trainer, title))
-    replace_file(folder / "metrics.json", report.metrics(options, data, epochs, versions, place))

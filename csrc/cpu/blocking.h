@@ -6,7 +6,8 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// A range cut into equal blocks of at most `largest`, each a multiple of `quantum` but the last.
+// A range cut into equal blocks of at most `largest`, then rounded up to a multiple of `quantum`; the
+// last one may be shorter.
 struct Blocking {
   int64_t size, count;
 };
@@ -18,5 +19,9 @@ CNNOPS_INLINE Blocking blocking(int64_t total, int64_t largest, int64_t quantum)
 
 // A sum over the batch is cut into about as many partial sums as keep this many tasks busy.
 inline constexpr int64_t kBatchTasks = 32;
+
+CNNOPS_INLINE Blocking batch_runs(int64_t batch) {
+  return blocking(batch, divide_up(batch, kBatchTasks), 1);
+}
 
 }  // namespace cnnops::CNNOPS_TARGET

@@ -37,8 +37,8 @@ struct Conv2dAlgorithm {
   void (*run)(const Conv2dProblem&, const Conv2dTensors&, const Execution&);
 };
 
-// Sums over N, H and W: grad_bias(c) = sum grad_output(n, c, h, w), in an order that only the shape
-// decides.
+// Sums over N, H and W: grad_bias(c) = sum grad_output(n, c, h, w), in an order that the shape
+// and the strides decide.
 struct BiasGradProblem {
   int64_t batch, channels;
   Pair map;

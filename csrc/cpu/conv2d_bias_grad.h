@@ -1,8 +1,9 @@
-// The bias gradient: grad_output summed over N, H and W for each channel. Every image has its own
-// partial sums, of rows first and then of the rows' sums; the images are added in order.
+// The bias gradient: grad_output summed over N, H and W for each channel. Runs of images have partial
+// sums, of rows first and then of the rows' sums; the runs are added in order.
 #pragma once
 
-#include "runs.h"
+#include "blocking.h"
+#include "operand_lanes.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -20,43 +21,45 @@ class BiasGrad {
   static void run(const BiasGradProblem& problem, const Execution& execution) {
     Arena arena(execution.workspace);
     A* partials = take_partials(problem, arena);
+    const Blocking runs = batch_runs(problem.batch);
     const int64_t blocks = divide_up(problem.channels, lanes<A>);
-    parallel(execution, problem.batch * blocks, [&](int64_t task, int64_t) {
-      const int64_t image = task / blocks, c = task % blocks * lanes<A>;
-      const Vec<A> sums = sum_image(problem, image, c, smaller(lanes<A>, problem.channels - c));
-      store(partials + (image * blocks) * lanes<A> + c, sums);
+    parallel(execution, runs.count * blocks, [&](int64_t task, int64_t) {
+      const int64_t run = task / blocks, c = task % blocks * lanes<A>;
+      Vec<A> sums{};
+      for (int64_t n = run * runs.size; n < smaller(problem.batch, (run + 1) * runs.size); ++n) {
+        sums += sum_image(problem, n, c, smaller(lanes<A>, problem.channels - c));
+      }
+      store(partials + run * blocks * lanes<A> + c, sums);
     });
     T* grad_bias = static_cast<T*>(problem.grad_bias);
     for (int64_t c = 0; c < problem.channels; ++c) {
       A sum = 0;
-      for (int64_t n = 0; n < problem.batch; ++n) sum += partials[n * blocks * lanes<A> + c];
+      for (int64_t run = 0; run < runs.count; ++run) sum += partials[run * blocks * lanes<A> + c];
       store_scalar(grad_bias + c, sum);
     }
   }
 
  private:
   static A* take_partials(const BiasGradProblem& problem, Arena& arena) {
-    return arena.take<A>(problem.batch * round_up(problem.channels, lanes<A>));
+    return arena.take<A>(batch_runs(problem.batch).count * round_up(problem.channels, lanes<A>));
   }
 
   // One image's sums of `count` channels from c on, one a lane.
   static Vec<A> sum_image(const BiasGradProblem& problem, int64_t image, int64_t c, int64_t count) {
     const Strides4& stride = problem.grad_output.stride;
-    const T* from =
-        static_cast<const T*>(problem.grad_output.data) + image * stride.n + c * stride.c;
-    if (stride.c == 1) return sum_channels(from, stride, problem.map, count);
+    const T* from = static_cast<const T*>(problem.grad_output.data) + at(stride, image, c, 0, 0);
+    if (stride.c == 1) return sum_channels({from, stride, 0}, problem.map, count);
     Vec<A> sums{};
     for (int64_t i = 0; i < count; ++i) sums[i] = sum_map(from + i * stride.c, stride, problem.map);
     return sums;
   }
 
-  static Vec<A> sum_channels(const T* from, const Strides4& stride, const Pair& map,
-                             int64_t count) {
+  static Vec<A> sum_channels(const Values<T>& values, const Pair& map, int64_t count) {
     Vec<A> sum{};
     for (int64_t h = 0; h < map.h; ++h) {
       Vec<A> row{};
       for (int64_t w = 0; w < map.w; ++w)
-        row += load_partial(from + h * stride.h + w * stride.w, count);
+        row += values.fetch(at(values.stride, 0, 0, h, w), 1, count);
       sum += row;
     }
     return sum;

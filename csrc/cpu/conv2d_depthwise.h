@@ -23,13 +23,13 @@ struct WeightedSum : WindowOp<Accumulate<T>> {
   CNNOPS_INLINE Vec<A> factor(int64_t tap, int64_t channel, ChannelLanes) const {
     return load(factors + tap * factor_row + channel);
   }
-  CNNOPS_INLINE A factor(int64_t tap, int64_t channel, ColumnLanes) const {
-    return factors[tap * factor_row + channel];
+  CNNOPS_INLINE Vec<A> factor(int64_t tap, int64_t channel, ColumnLanes) const {
+    return splat<A>(factors[tap * factor_row + channel]);
   }
   CNNOPS_INLINE State start(Vec<A>) const { return State{}; }
   template <int>
-  CNNOPS_INLINE void step(State& state, const Samples<A>& samples, int64_t, auto factor) const {
-    state.sum += samples.first * factor;
+  CNNOPS_INLINE void step(State& state, const Samples<A>& samples, int64_t, Vec<A> factor) const {
+    state.sum = multiply_add<A>(samples.first, factor, state.sum);
   }
   CNNOPS_INLINE void finish(State& state, Vec<A> bias) const { state.sum += bias; }
   CNNOPS_INLINE Vec<A> value(const State& state) const { return state.sum; }

@@ -18,7 +18,7 @@ class DepthwiseWeightGrad {
 
   static int64_t workspace(const Conv2dProblem& problem) {
     Arena arena;
-    arena.take<A>(image_runs(problem).count * run_size(problem));
+    arena.take<A>(batch_runs(problem.shape.batch).count * run_size(problem));
     return arena.size();
   }
 
@@ -41,12 +41,8 @@ class DepthwiseWeightGrad {
         grad_output_{static_cast<const T*>(tensors.output.data), tensors.output.stride, 0},
         grad_weight_(static_cast<T*>(tensors.weight.data)),
         partials_(partials),
-        runs_(image_runs(problem)) {}
+        runs_(batch_runs(problem.shape.batch)) {}
 
-  static Blocking image_runs(const Conv2dProblem& problem) {
-    const int64_t batch = problem.shape.batch;
-    return blocking(batch, divide_up(batch, kBatchTasks), 1);
-  }
   // Partial sums of a run of images: [tap][channel].
   static int64_t run_size(const Conv2dProblem& problem) {
     return problem.shape.kernel.h * problem.shape.kernel.w *
@@ -61,10 +57,11 @@ class DepthwiseWeightGrad {
     const int64_t count = smaller(lanes<A>, shape_.groups - channel);
     const int64_t first = run * runs_.size, last = smaller(shape_.batch, first + runs_.size);
     for (int64_t tap = 0; tap < shape_.kernel.h * shape_.kernel.w; ++tap) {
+      const Overlap part = overlap(tap);
       Vec<A> sums{};
       for (int64_t image = first; image < last; ++image) {
-        sums += channels_last_ ? sum_channels(image, channel, count, tap)
-                               : sum_maps(image, channel, count, tap);
+        sums += channels_last_ ? sum_channels(image, channel, count, part)
+                               : sum_maps(image, channel, count, part);
       }
       store(partial(run, tap) + channel, sums);
     }
@@ -84,8 +81,7 @@ class DepthwiseWeightGrad {
     return {rows, columns, y + rows.first * h.stride, x + columns.first * w.stride};
   }
 
-  Vec<A> sum_channels(int64_t image, int64_t channel, int64_t count, int64_t tap) const {
-    const Overlap part = overlap(tap);
+  Vec<A> sum_channels(int64_t image, int64_t channel, int64_t count, const Overlap& part) const {
     const int64_t input_step = shape_.stride.w * input_.stride.w;
     Vec<A> sums{};
     for (int64_t p = part.rows.first, y = part.y; p < part.rows.last; ++p, y += shape_.stride.h) {
@@ -93,8 +89,8 @@ class DepthwiseWeightGrad {
       int64_t gradient = at(grad_output_.stride, image, channel, p, part.columns.first);
       Vec<A> row{};
       for (int64_t q = part.columns.first; q < part.columns.last; ++q) {
-        row += input_.fetch(from, input_.stride.c, count) *
-               grad_output_.fetch(gradient, grad_output_.stride.c, count);
+        row = multiply_add<A>(input_.fetch(from, input_.stride.c, count),
+                              grad_output_.fetch(gradient, grad_output_.stride.c, count), row);
         from += input_step;
         gradient += grad_output_.stride.w;
       }
@@ -103,8 +99,7 @@ class DepthwiseWeightGrad {
     return sums;
   }
 
-  Vec<A> sum_maps(int64_t image, int64_t channel, int64_t count, int64_t tap) const {
-    const Overlap part = overlap(tap);
+  Vec<A> sum_maps(int64_t image, int64_t channel, int64_t count, const Overlap& part) const {
     Vec<A> sums{};
     for (int64_t lane = 0; lane < count; ++lane) {
       for (int64_t p = part.rows.first, y = part.y; p < part.rows.last; ++p, y += shape_.stride.h) {
@@ -119,15 +114,20 @@ class DepthwiseWeightGrad {
 
   A multiply_rows(int64_t from, int64_t gradient, int64_t columns) const {
     const int64_t input_step = shape_.stride.w * input_.stride.w;
-    Vec<A> products{};
-    for (int64_t q = 0; q < columns; q += lanes<A>) {
-      const int64_t count = smaller(lanes<A>, columns - q);
-      products +=
-          input_.fetch(from + q * input_step, input_step, count) *
-          grad_output_.fetch(gradient + q * grad_output_.stride.w, grad_output_.stride.w, count);
-    }
+    const int64_t whole = columns - columns % lanes<A>;
+    const auto products = [&](int64_t q, int64_t count, Vec<A> sums) {
+      return multiply_add<A>(
+          input_.fetch(from + q * input_step, input_step, count),
+          grad_output_.fetch(gradient + q * grad_output_.stride.w, grad_output_.stride.w, count),
+          sums);
+    };
+    Vec<A> sums{};
+    for (int64_t q = 0; q < whole; q += lanes<A>) sums = products(q, lanes<A>, sums);
     A sum = 0;
-    for (int64_t lane = 0; lane < lanes<A>; ++lane) sum += products[lane];
+    for (int64_t lane = 0; lane < lanes<A>; ++lane) sum += sums[lane];
+    if (whole == columns) return sum;
+    const Vec<A> rest = products(whole, columns - whole, Vec<A>{});
+    for (int64_t lane = 0; lane < columns - whole; ++lane) sum += rest[lane];
     return sum;
   }
 

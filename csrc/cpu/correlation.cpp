@@ -48,6 +48,18 @@ std::vector<CorrelationAxis> gradient_axes(const WindowAxis& axis) {
   return axes;
 }
 
+void drop_unreachable_taps(CorrelationAxis& axis) {
+  // The last output reaches furthest back with its first taps, the first one furthest on with its last.
+  const int64_t before = -(axis.offset + (axis.count - 1) * axis.stride);
+  const int64_t first =
+      std::clamp<int64_t>((before + axis.dilation - 1) / axis.dilation, 0, axis.taps - 1);
+  const int64_t last =
+      std::clamp<int64_t>((axis.source - 1 - axis.offset) / axis.dilation, first, axis.taps - 1);
+  axis.offset += first * axis.dilation;
+  axis.tap_first += first * axis.tap_step;
+  axis.taps = last - first + 1;
+}
+
 }  // namespace
 
 WindowGrid window_grid(const Conv2dShape& shape) {
@@ -57,8 +69,21 @@ WindowGrid window_grid(const Conv2dShape& shape) {
                 shape.dilation.w}};
 }
 
+WindowGrid window_grid(const Pool2dShape& shape) {
+  return {.h = {shape.input.h, shape.output.h, shape.kernel.h, shape.stride.h, shape.padding.h,
+                shape.dilation.h},
+          .w = {shape.input.w, shape.output.w, shape.kernel.w, shape.stride.w, shape.padding.w,
+                shape.dilation.w}};
+}
+
 Lattices forward_lattices(const WindowGrid& grid) {
   return {{forward_axis(grid.h)}, {forward_axis(grid.w)}};
+}
+
+Lattices reachable(Lattices lattices) {
+  for (CorrelationAxis& axis : lattices.rows) drop_unreachable_taps(axis);
+  for (CorrelationAxis& axis : lattices.columns) drop_unreachable_taps(axis);
+  return lattices;
 }
 
 Lattices gradient_lattices(const WindowGrid& grid) {

@@ -5,20 +5,19 @@
 // tap t reads sample `i * stride + offset + t * dilation` of the source, where that lies inside,
 // with filter element `tap_first + t * tap_step`.
 //
-// - Forward: one lattice that covers the output; stride, padding and dilation are the
-// convolution's.
-// - Input gradient: input row h receives grad_output row p through filter row r where h + padding =
-// p * stride +
-//   r * dilation. All h of one residue modulo the stride see the same filter rows, at consecutive
-//   p: a correlation of stride 1 with every few rows of the filter, read backwards. That is the
-//   convolution with the filter rotated by 180 degrees, without the products by the zeros that a
-//   stride puts between the samples of grad_output.
+// Forward there is one lattice that covers the output; stride, padding and dilation are the
+// convolution's. For the input gradient, input row h receives grad_output row p through filter row
+// r where h + padding = p * stride + r * dilation. All h of one residue modulo the stride see the
+// same filter rows, at consecutive p: a correlation of stride 1 with every few rows of the filter,
+// read backwards. That is the convolution with the filter rotated by 180 degrees, without the
+// products by the zeros that a stride puts between the samples of grad_output.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "../conv2d_shape.h"
+#include "../pool2d_shape.h"
 
 namespace cnnops {
 
@@ -47,8 +46,12 @@ struct WindowGrid {
 };
 
 WindowGrid window_grid(const Conv2dShape& shape);
+WindowGrid window_grid(const Pool2dShape& shape);
 
 Lattices forward_lattices(const WindowGrid& grid);
+
+// The same lattices without the taps that lie outside the source for every output.
+Lattices reachable(Lattices lattices);
 
 // The lattices of the input gradient that any filter element reaches.
 Lattices gradient_lattices(const WindowGrid& grid);

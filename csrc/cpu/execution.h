@@ -22,19 +22,19 @@ inline constexpr int64_t kWorkspaceAlignment = 64;
 // out also tells its size.
 class Arena {
  public:
-  explicit Arena(char* base = nullptr) : base_(base) {}
+  explicit Arena(char* base = nullptr) : base_(reinterpret_cast<uintptr_t>(base)) {}
 
   template <class T>
   T* take(int64_t count) {
     const int64_t at = size_;
     size_ += (count * int64_t(sizeof(T)) + kWorkspaceAlignment - 1) / kWorkspaceAlignment *
              kWorkspaceAlignment;
-    return reinterpret_cast<T*>(base_ + at);
+    return reinterpret_cast<T*>(base_ + uintptr_t(at));
   }
   int64_t size() const { return size_; }
 
  private:
-  char* base_;
+  uintptr_t base_;
   int64_t size_ = 0;
 };
 

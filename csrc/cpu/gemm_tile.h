@@ -48,7 +48,8 @@ void multiply_tile(const TileOperands<A>& tile) {
     for (int i = 0; i < kRows; ++i) {
       const Vec<A> factor = splat<A>(scalars[i * tile.scalar_row]);
 #pragma GCC unroll 16
-      for (int j = 0; j < kVectors; ++j) sums[i][j] += factor * column[j];
+      for (int j = 0; j < kVectors; ++j)
+        sums[i][j] = multiply_add<A>(factor, column[j], sums[i][j]);
     }
     scalars += tile.scalar_depth;
     vectors += tile.vector_depth;
@@ -82,7 +83,7 @@ CNNOPS_INLINE TileKernel<A> tile_kernel(int64_t rows, int64_t vectors) {
   return vectors == 2 ? kTileKernels<A, 2>[rows - 1] : kTileKernels<A, 1>[rows - 1];
 }
 
-// A product of any size. Vectors come in panels of kTileVectors; scalars in panels of kTileRows
+// A product of any size above zero. Vectors come in panels of kTileVectors; scalars in panels of kTileRows
 // rows, or all with one stride, which is the case of scalar_panel == kTileRows * scalar_row and
 // allows taller tiles.
 template <class A>

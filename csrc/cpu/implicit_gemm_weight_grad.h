@@ -12,9 +12,9 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Images are cut into runs until there are kBatchTasks tasks, as long as a run keeps this many
-// pixels, so that the work on its partial sums is worth their memory, and all partial sums stay
-// below this many bytes.
+// Images are cut into runs until there are kBatchTasks tasks, as long as a run keeps kRunPixels, so
+// that the work on its partial sums is worth their memory, and all partial sums stay below
+// kPartialBytes. One run there always is, with sums as large as the weight.
 inline constexpr int64_t kRunPixels = 1024, kPartialBytes = 8 << 20;
 
 template <class T>

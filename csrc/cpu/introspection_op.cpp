@@ -74,15 +74,13 @@ TORCH_LIBRARY_FRAGMENT(cnnops, m) {
   m.def("_cpu_capabilities() -> str[]", cnnops::cpu_capabilities);
   m.def("_conv2d_algorithms() -> str[]", cnnops::conv2d_algorithms);
   m.def(
-      "_conv2d_plan(str which, int[4] input_size, int[4] weight_size, int[2] stride, int[4] "
-      "padding, int[2] dilation, "
-      "int groups, ScalarType dtype, bool channels_last) -> (str[] algorithms, int[] "
-      "workspace_bytes)",
+      "_conv2d_plan(str which, int[4] input_size, int[4] weight_size, int[2] stride, "
+      "int[4] padding, int[2] dilation, int groups, ScalarType dtype, "
+      "bool channels_last) -> (str[] algorithms, int[] workspace_bytes)",
       cnnops::conv2d_plan);
   m.def(
       "_pool2d_workspace(int[4] input_size, int[2] kernel_size, int[2] stride, int[2] padding, "
-      "int[2] dilation, "
-      "bool ceil_mode, ScalarType dtype, bool channels_last) -> int",
+      "int[2] dilation, bool ceil_mode, ScalarType dtype, bool channels_last) -> int",
       cnnops::pool2d_workspace);
   m.def("_conv2d_set_flags(str algorithm, str[] exclude) -> (str algorithm, str[] exclude)",
         cnnops::set_flags);

@@ -48,11 +48,13 @@ inline void parallel_for(int64_t tasks, void* context, RangeBody body) {
 
 inline int64_t thread_count() { return at::get_num_threads(); }
 
-// Calls kernel(execution) with a workspace of that many bytes.
-template <class Kernel>
-void launch(int64_t workspace_bytes, Kernel kernel) {
-  const at::Tensor workspace = at::empty({workspace_bytes}, at::TensorOptions().dtype(at::kByte));
-  kernel(Execution{parallel_for, thread_count(), static_cast<char*>(workspace.mutable_data_ptr())});
+// Calls kernel(execution) with a workspace of workspace_bytes(threads).
+template <class Bytes, class Kernel>
+void launch(Bytes workspace_bytes, Kernel kernel) {
+  const int64_t threads = thread_count();
+  const at::Tensor workspace =
+      at::empty({workspace_bytes(threads)}, at::TensorOptions().dtype(at::kByte));
+  kernel(Execution{parallel_for, threads, static_cast<char*>(workspace.mutable_data_ptr())});
 }
 
 inline bool is_channels_last(at::MemoryFormat format) {

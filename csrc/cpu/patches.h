@@ -16,8 +16,6 @@ struct PatchSource {
   int64_t channel_stride, row_stride, column_stride;
   int64_t channels;
   Correlation lattice;
-
-  int64_t depth() const { return channels * lattice.h.taps * lattice.w.taps; }
 };
 
 // A block of pixels by a block of the reduction.
@@ -26,9 +24,7 @@ struct PatchBlock {
   int64_t first_k, depth;
 };
 
-// ---- rows of patches: patches[pixel * row + (k - first_k)], for sources whose channels are
-// contiguous ----
-
+// Rows of patches, patches[pixel * row + (k - first_k)], for sources whose channels are contiguous.
 template <class T>
 class PatchRows {
  public:
@@ -106,9 +102,8 @@ class PatchRows {
   int64_t row_;
 };
 
-// ---- columns of patches: patches[(k - first_k) * row + pixel], for sources whose columns are
-// contiguous ----
-
+// Columns of patches, patches[(k - first_k) * row + pixel], for sources whose columns are
+// contiguous.
 template <class T>
 class PatchColumns {
  public:

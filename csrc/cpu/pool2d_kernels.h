@@ -26,7 +26,7 @@ static int64_t pool2d_workspace(const Pool2dProblem& problem, int64_t threads) {
   if (problem.channels_last) return arena.size();
   // Three operands at most, of at most eight bytes a sample.
   const WindowGrid grid = window_grid(problem.shape);
-  const int64_t forward = window_workspace<double>(forward_lattices(grid), 3, threads);
+  const int64_t forward = window_workspace<double>(reachable(forward_lattices(grid)), 3, threads);
   const int64_t backward = window_workspace<double>(gradient_lattices(grid), 3, threads);
   return arena.size() + larger(forward, backward);
 }

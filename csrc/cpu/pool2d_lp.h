@@ -68,7 +68,7 @@ struct AnyPower {
 
   template <class A>
   CNNOPS_INLINE Vec<A> scale(Vec<A> largest) const {
-    return largest;
+    return p > 0 ? largest : splat<A>(1);
   }
   template <class A>
   static Vec<A> raise(Vec<A> x, double exponent) {

@@ -74,6 +74,39 @@ CNNOPS_INLINE Vec<A> absolute(Vec<A> x) {
   return bit_cast<Vec<A>>(bit_cast<Ints<A>>(x) & kMagnitude);
 }
 
+// a * b + c, rounded once where the target has such an instruction. Written out, so that every
+// kernel that may compute the same result rounds it alike, whatever the compiler would contract.
+template <class A>
+CNNOPS_INLINE Vec<A> multiply_add(Vec<A> a, Vec<A> b, Vec<A> c) {
+#if defined(CNNOPS_AVX512)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Vec<A>>(
+        _mm512_fmadd_ps(bit_cast<__m512>(a), bit_cast<__m512>(b), bit_cast<__m512>(c)));
+  } else {
+    return bit_cast<Vec<A>>(
+        _mm512_fmadd_pd(bit_cast<__m512d>(a), bit_cast<__m512d>(b), bit_cast<__m512d>(c)));
+  }
+#elif defined(CNNOPS_AVX2)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Vec<A>>(
+        _mm256_fmadd_ps(bit_cast<__m256>(a), bit_cast<__m256>(b), bit_cast<__m256>(c)));
+  } else {
+    return bit_cast<Vec<A>>(
+        _mm256_fmadd_pd(bit_cast<__m256d>(a), bit_cast<__m256d>(b), bit_cast<__m256d>(c)));
+  }
+#elif defined(CNNOPS_NEON)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Vec<A>>(
+        vfmaq_f32(bit_cast<float32x4_t>(c), bit_cast<float32x4_t>(a), bit_cast<float32x4_t>(b)));
+  } else {
+    return bit_cast<Vec<A>>(
+        vfmaq_f64(bit_cast<float64x2_t>(c), bit_cast<float64x2_t>(a), bit_cast<float64x2_t>(b)));
+  }
+#else
+  return a * b + c;
+#endif
+}
+
 // ---- half types: widen and round (to nearest even, NaN kept) ----
 
 CNNOPS_INLINE Vec<float> widen(Halves bits, BFloat16) {
@@ -160,27 +193,27 @@ CNNOPS_INLINE void store(T* to, Vec<Accumulate<T>> value) {
 
 // The first `count` lanes only; the others read as zero.
 #if defined(CNNOPS_AVX512)
-CNNOPS_INLINE __mmask16 first(int64_t count) { return __mmask16((1u << count) - 1u); }
+CNNOPS_INLINE __mmask16 lane_mask(int64_t count) { return __mmask16((1u << count) - 1u); }
 
 CNNOPS_INLINE Vec<float> load_partial(const float* from, int64_t count) {
-  return bit_cast<Vec<float>>(_mm512_maskz_loadu_ps(first(count), from));
+  return bit_cast<Vec<float>>(_mm512_maskz_loadu_ps(lane_mask(count), from));
 }
 CNNOPS_INLINE Vec<double> load_partial(const double* from, int64_t count) {
-  return bit_cast<Vec<double>>(_mm512_maskz_loadu_pd(__mmask8(first(count)), from));
+  return bit_cast<Vec<double>>(_mm512_maskz_loadu_pd(__mmask8(lane_mask(count)), from));
 }
 template <class T>
 CNNOPS_INLINE Vec<float> load_partial(const T* from, int64_t count) {
-  return widen(bit_cast<Halves>(_mm256_maskz_loadu_epi16(first(count), from)), T{});
+  return widen(bit_cast<Halves>(_mm256_maskz_loadu_epi16(lane_mask(count), from)), T{});
 }
 CNNOPS_INLINE void store_partial(float* to, Vec<float> value, int64_t count) {
-  _mm512_mask_storeu_ps(to, first(count), bit_cast<__m512>(value));
+  _mm512_mask_storeu_ps(to, lane_mask(count), bit_cast<__m512>(value));
 }
 CNNOPS_INLINE void store_partial(double* to, Vec<double> value, int64_t count) {
-  _mm512_mask_storeu_pd(to, __mmask8(first(count)), bit_cast<__m512d>(value));
+  _mm512_mask_storeu_pd(to, __mmask8(lane_mask(count)), bit_cast<__m512d>(value));
 }
 template <class T>
 CNNOPS_INLINE void store_partial(T* to, Vec<float> value, int64_t count) {
-  _mm256_mask_storeu_epi16(to, first(count), bit_cast<__m256i>(narrow(value, T{})));
+  _mm256_mask_storeu_epi16(to, lane_mask(count), bit_cast<__m256i>(narrow(value, T{})));
 }
 #else
 template <class T>
@@ -189,12 +222,22 @@ CNNOPS_INLINE Vec<Accumulate<T>> load_partial(const T* from, int64_t count) {
   for (int64_t i = 0; i < count; ++i) whole[i] = from[i];
   return load(whole);
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 does not see load_partial's zeros
+#endif
 template <class T>
 CNNOPS_INLINE void store_partial(T* to, Vec<Accumulate<T>> value, int64_t count) {
-  T whole[lanes<Accumulate<T>>];
-  store(whole, value);
-  for (int64_t i = 0; i < count; ++i) to[i] = whole[i];
+  if constexpr (sizeof(T) == 2) {
+    const Halves bits = narrow(value, T{});
+    for (int64_t i = 0; i < count; ++i) to[i].bits = bits[i];
+  } else {
+    for (int64_t i = 0; i < count; ++i) to[i] = value[i];
+  }
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 // One element, by the same conversions as a whole vector.
@@ -225,7 +268,7 @@ CNNOPS_INLINE I larger(I a, I b) {
 }
 CNNOPS_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 CNNOPS_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
-// Floor division and its remainder in [0, b), for any sign of a.
+// Floor division, for any sign of a.
 CNNOPS_INLINE int64_t divide_down(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
 }  // namespace cnnops::CNNOPS_TARGET

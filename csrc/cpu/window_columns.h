@@ -13,7 +13,8 @@ class ColumnWindows {
   static void run(const WindowProblem& problem, const Op& op, const Execution& execution) {
     Arena arena(execution.workspace);
     RowLayout layout = measure_row_layout<A>(problem.axes);
-    take_row_tables<A>(layout, problem.axes, arena);
+    take_row_tables(layout, problem.axes, arena);
+    fill_row_layout(problem.axes, layout);
     const int64_t shared = arena.size();
     Arena measure;
     const WindowScratch<A> sizes(layout, problem.axes, Op::kOperands, measure);
@@ -22,8 +23,7 @@ class ColumnWindows {
       return WindowScratch<A>(layout, problem.axes, Op::kOperands, own);
     };
     for (int64_t slot = 0; slot < execution.threads; ++slot)
-      fill_run<int64_t>(scratch(slot).tags, -1, sizes.slots);
-    fill_row_layout(problem.axes, layout);
+      fill_run<int64_t>(scratch(slot).tags, -1, sizes.kept_rows);
     const bool columns_covered = covers(problem.axes.columns, problem.result.w);
     parallel(execution, problem.batch * problem.channels * problem.result.h,
              [&](int64_t task, int64_t slot) {
@@ -76,18 +76,18 @@ class ColumnWindows {
     }
   }
 
-  // Returns the slot that holds the row.
+  // Returns where among the kept rows the row is.
   int64_t prepare_row(const CorrelationAxis& h, int64_t y, int64_t block) const {
-    const int64_t slot = y / h.dilation % scratch_.slots;
+    const int64_t place = y / h.dilation % scratch_.kept_rows;
     const int64_t tag = (map_ * h.source + y) * layout_.blocks + block;
-    if (scratch_.tags[slot] == tag) return slot;
-    scratch_.tags[slot] = tag;
-    prepare(op_.first, y, block, scratch_.first + slot * scratch_.row_size);
+    if (scratch_.tags[place] == tag) return place;
+    scratch_.tags[place] = tag;
+    prepare(op_.first, y, block, scratch_.first + place * scratch_.row_size);
     if constexpr (Op::kOperands > 1)
-      prepare(op_.second, y, block, scratch_.second + slot * scratch_.row_size);
+      prepare(op_.second, y, block, scratch_.second + place * scratch_.row_size);
     if constexpr (Op::kOperands > 2)
-      prepare(op_.third, y, block, scratch_.third + slot * scratch_.row_size);
-    return slot;
+      prepare(op_.third, y, block, scratch_.third + place * scratch_.row_size);
+    return place;
   }
 
   template <class Operand>
@@ -142,10 +142,10 @@ class ColumnWindows {
   template <int kSweep>
   void sweep(const Block& block, typename Op::State* states, int64_t vectors) const {
     for (int64_t r = block.rows.first; r < block.rows.last; ++r) {
-      const int64_t slot = prepare_row(*block.h, block.y + r * block.h->dilation, block.index);
+      const int64_t place = prepare_row(*block.h, block.y + r * block.h->dilation, block.index);
       const int64_t tap_row = tap_of(*block.h, r) * problem_.kernel_columns;
       for (int64_t v = 0; v < vectors; ++v) {
-        sweep_row<kSweep>(block, slot * scratch_.row_size + v * lanes<A>, tap_row, states[v]);
+        sweep_row<kSweep>(block, place * scratch_.row_size + v * lanes<A>, tap_row, states[v]);
       }
     }
   }

@@ -25,17 +25,10 @@ struct WindowOp {
   }
 };
 
-CNNOPS_INLINE WindowGrid window_grid(const Pool2dShape& shape) {
-  return {.h = {shape.input.h, shape.output.h, shape.kernel.h, shape.stride.h, shape.padding.h,
-                shape.dilation.h},
-          .w = {shape.input.w, shape.output.w, shape.kernel.w, shape.stride.w, shape.padding.w,
-                shape.dilation.w}};
-}
-
 // From the input to the output.
 CNNOPS_INLINE WindowProblem forward_windows(const Pool2dShape& shape) {
-  return {shape.batch, shape.channels, shape.output, forward_lattices(window_grid(shape)),
-          shape.kernel.w};
+  return {shape.batch, shape.channels, shape.output,
+          reachable(forward_lattices(window_grid(shape))), shape.kernel.w};
 }
 
 // From the output back to the input.

@@ -7,8 +7,8 @@
 namespace cnnops::CNNOPS_TARGET {
 
 // How source rows lie in scratch memory: one array for each residue modulo the stride that a tap
-// needs, each `length` samples; index m of the array of residue f holds source column (low + block
-// + m) * stride + f.
+// needs, each of `length` samples; index m of the array of residue f holds source column
+// (low + block * columns + m) * stride + f.
 struct RowLayout {
   int64_t columns;  // results of a block of columns
   int64_t blocks;
@@ -80,18 +80,18 @@ inline constexpr int64_t kKeptRows = 8, kStateVectors = 4;
 // block.
 template <class A>
 struct WindowScratch {
-  int64_t slots, row_size;
-  int64_t* tags;  // which source row a slot holds
+  int64_t kept_rows, row_size;
+  int64_t* tags;  // which source row is kept where
   A *first, *second, *third;
   A *states, *own, *result, *extra;
 
   WindowScratch(const RowLayout& layout, const Lattices& axes, int operands, Arena& arena)
-      : slots(smaller(most_source_rows(axes), kKeptRows)),
+      : kept_rows(smaller(most_source_rows(axes), kKeptRows)),
         row_size(layout.row_size()),
-        tags(arena.take<int64_t>(slots)) {
-    first = arena.take<A>(slots * row_size);
-    second = arena.take<A>(operands > 1 ? slots * row_size : 0);
-    third = arena.take<A>(operands > 2 ? slots * row_size : 0);
+        tags(arena.take<int64_t>(kept_rows)) {
+    first = arena.take<A>(kept_rows * row_size);
+    second = arena.take<A>(operands > 1 ? kept_rows * row_size : 0);
+    third = arena.take<A>(operands > 2 ? kept_rows * row_size : 0);
     states = arena.take<A>(kStateVectors * layout.columns);
     own = arena.take<A>(layout.columns);
     result = arena.take<A>(layout.columns);
@@ -99,8 +99,7 @@ struct WindowScratch {
   }
 };
 
-template <class A>
-void take_row_tables(RowLayout& layout, const Lattices& axes, Arena& arena) {
+CNNOPS_INLINE void take_row_tables(RowLayout& layout, const Lattices& axes, Arena& arena) {
   layout.residues = arena.take<int64_t>(layout.residue_count);
   layout.tap_base = arena.take<int64_t>(total_taps(axes));
 }
@@ -109,7 +108,7 @@ template <class A>
 int64_t window_workspace(const Lattices& axes, int operands, int64_t threads) {
   RowLayout layout = measure_row_layout<A>(axes);
   Arena arena;
-  take_row_tables<A>(layout, axes, arena);
+  take_row_tables(layout, axes, arena);
   const int64_t shared = arena.size();
   WindowScratch<A>(layout, axes, operands, arena);
   return shared + threads * (arena.size() - shared);
