@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,9 +38,15 @@ def call(*arguments, **options):
     return process.returncode, out, err
 
 
+def heed_signals():
+    """What runs in the background of a shell inherits that interrupts are ignored; undo that."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 def stop_in_training(signum, *arguments):
     """Starts the trainer and signals it once the first epoch is in its table."""
-    process = start(*arguments)
+    process = start(*arguments, preexec_fn=heed_signals)
     for line in process.stdout:
         if line.split("/")[0].strip() == "1":
             break
