@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch._C import _is_any_autocast_enabled
 from torch.amp import is_autocast_available
+from torch.compiler import is_compiling
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from . import _arguments as arguments
@@ -322,7 +323,10 @@ def _power_pool2d(
 def _autocast(*operands: Tensor | None) -> list[Tensor | None]:
     """The operands of a convolution in the dtype autocast wants; float64 stays, as in torch."""
     device = operands[0].device.type
-    if not is_autocast_available(device) or not torch.is_autocast_enabled(device):
+    # The compiler of torch 2.9 cannot trace the first question, and traces no other devices.
+    if not is_compiling() and not is_autocast_available(device):
+        return list(operands)
+    if not torch.is_autocast_enabled(device):
         return list(operands)
     dtype = torch.get_autocast_dtype(device)
     return [
