@@ -13,6 +13,7 @@ import torchvision
 
 import cnnops
 
+from .._dispatch import has_kernels
 from .errors import TrainError
 from .options import Options
 
@@ -20,7 +21,7 @@ from .options import Options
 def prepare(options: Options) -> None:
     """Checks the device and sets threads and determinism."""
     device = _device(options.device)
-    if device.type == "cuda" and options.ops == "cnnops" and not _has_cuda_kernels():
+    if device.type == "cuda" and options.ops == "cnnops" and not has_kernels("cuda"):
         raise TrainError(
             f"this build of cnnops has no CUDA kernels: --device {options.device} needs --ops torch"
         )
@@ -65,10 +66,6 @@ def _device(name: str) -> torch.device:
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise TrainError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices")
     return torch.device(name)
-
-
-def _has_cuda_kernels() -> bool:
-    return torch._C._dispatch_has_kernel_for_dispatch_key("cnnops::conv2d", "CUDA")
 
 
 def _processor() -> str:

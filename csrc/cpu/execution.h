@@ -38,6 +38,36 @@ class Arena {
   int64_t size_ = 0;
 };
 
+// Scratch memory for each slot, behind what `shared` has handed out. make(arena) lays one out; it
+// is called with an arena that only measures, too.
+template <class Make>
+class ScratchBySlot {
+ public:
+  ScratchBySlot(const Execution& execution, const Arena& shared, Make make)
+      : base_(execution.workspace + shared.size()), make_(make) {
+    Arena measure;
+    make_(measure);
+    bytes_ = measure.size();
+  }
+  auto operator()(int64_t slot) const {
+    Arena own(base_ + slot * bytes_);
+    return make_(own);
+  }
+
+ private:
+  char* base_;
+  Make make_;
+  int64_t bytes_;
+};
+
+// The bytes that `shared` has handed out and that a ScratchBySlot needs behind them.
+template <class Make>
+int64_t workspace_bytes(const Arena& shared, int64_t threads, Make make) {
+  Arena measure;
+  make(measure);
+  return shared.size() + threads * measure.size();
+}
+
 // body(task, slot) for every task, on the threads of `execution`.
 template <class Body>
 void parallel(const Execution& execution, int64_t tasks, Body body) {

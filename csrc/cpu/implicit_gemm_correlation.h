@@ -169,9 +169,8 @@ int64_t correlation_workspace(const CorrelationOperands<T>& operands, const Corr
   const CorrelationPlan<T> plan(operands, lattice, channels_last);
   Arena arena;
   plan.take_filter(arena, operands.groups, operands.produce);
-  const int64_t shared = arena.size();
-  CorrelationScratch<T>(plan, arena);
-  return shared + threads * (arena.size() - shared);
+  return workspace_bytes(arena, threads,
+                         [&](Arena& own) { return CorrelationScratch<T>(plan, own); });
 }
 
 template <class T, class Orientation>
@@ -183,13 +182,11 @@ void run_correlation(const CorrelationOperands<T>& operands, const Correlation& 
   parallel(execution, operands.groups * filter.panels, [&](int64_t task, int64_t) {
     pack_panel(operands, lattice, filter, task / filter.panels, task % filter.panels);
   });
-  const int64_t shared = arena.size();
+  const ScratchBySlot scratch(execution, arena,
+                              [&](Arena& own) { return CorrelationScratch<T>(plan, own); });
   parallel(execution, plan.tasks, [&](int64_t index, int64_t slot) {
-    Arena measure;
-    CorrelationScratch<T>(plan, measure);
-    Arena own(execution.workspace + shared + slot * measure.size());
-    const CorrelationScratch<T> scratch(plan, own);
-    Orientation::run(operands, lattice, filter, correlation_task(operands, plan, index), scratch);
+    Orientation::run(operands, lattice, filter, correlation_task(operands, plan, index),
+                     scratch(slot));
   });
 }
 

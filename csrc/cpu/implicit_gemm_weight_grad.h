@@ -218,9 +218,8 @@ int64_t weight_grad_workspace(const WeightGradOperands<T>& operands, int64_t thr
   const WeightGradPlan<T> plan(operands);
   Arena arena;
   plan.take_partials(arena);
-  const int64_t shared = arena.size();
-  WeightGradScratch<T>(plan, arena);
-  return shared + threads * (arena.size() - shared);
+  return workspace_bytes(arena, threads,
+                         [&](Arena& own) { return WeightGradScratch<T>(plan, own); });
 }
 
 template <class T>
@@ -229,16 +228,13 @@ void weight_grad(const WeightGradOperands<T>& operands, const Execution& executi
   const WeightGradPlan<T> plan(operands);
   Arena arena(execution.workspace);
   A* partials = plan.take_partials(arena);
-  const int64_t shared = arena.size();
+  const ScratchBySlot scratch(execution, arena,
+                              [&](Arena& own) { return WeightGradScratch<T>(plan, own); });
   parallel(execution, plan.images.count * plan.blocks, [&](int64_t index, int64_t slot) {
-    Arena measure;
-    WeightGradScratch<T>(plan, measure);
-    Arena own(execution.workspace + shared + slot * measure.size());
-    const WeightGradScratch<T> scratch(plan, own);
     const WeightGradTask task = weight_grad_task(operands, plan, index);
     A* sums = partials + index * plan.block_sums;
     fill_run(sums, A(0), plan.block_sums);
-    accumulate(operands, plan, task, scratch, sums);
+    accumulate(operands, plan, task, scratch(slot), sums);
   });
   parallel(execution, operands.shape.out_channels,
            [&](int64_t filter, int64_t) { write_filter(operands, plan, partials, filter); });

@@ -15,15 +15,13 @@ class ColumnWindows {
     RowLayout layout = measure_row_layout<A>(problem.axes);
     take_row_tables(layout, problem.axes, arena);
     fill_row_layout(problem.axes, layout);
-    const int64_t shared = arena.size();
-    Arena measure;
-    const WindowScratch<A> sizes(layout, problem.axes, Op::kOperands, measure);
-    const auto scratch = [&](int64_t slot) {
-      Arena own(execution.workspace + shared + slot * measure.size());
+    const ScratchBySlot scratch(execution, arena, [&](Arena& own) {
       return WindowScratch<A>(layout, problem.axes, Op::kOperands, own);
-    };
-    for (int64_t slot = 0; slot < execution.threads; ++slot)
-      fill_run<int64_t>(scratch(slot).tags, -1, sizes.kept_rows);
+    });
+    for (int64_t slot = 0; slot < execution.threads; ++slot) {
+      const WindowScratch<A> own = scratch(slot);
+      fill_run<int64_t>(own.tags, -1, own.kept_rows);
+    }
     const bool columns_covered = covers(problem.axes.columns, problem.result.w);
     parallel(execution, problem.batch * problem.channels * problem.result.h,
              [&](int64_t task, int64_t slot) {

@@ -109,9 +109,8 @@ int64_t window_workspace(const Lattices& axes, int operands, int64_t threads) {
   RowLayout layout = measure_row_layout<A>(axes);
   Arena arena;
   take_row_tables(layout, axes, arena);
-  const int64_t shared = arena.size();
-  WindowScratch<A>(layout, axes, operands, arena);
-  return shared + threads * (arena.size() - shared);
+  return workspace_bytes(arena, threads,
+                         [&](Arena& own) { return WindowScratch<A>(layout, axes, operands, own); });
 }
 
 }  // namespace cnnops::CNNOPS_TARGET
