@@ -137,7 +137,10 @@ def build_info_extension(toolkit: Toolkit | None) -> Extension:
 def operators_extension(toolkit: Toolkit | None) -> Extension:
     from torch.utils.cpp_extension import CppExtension, CUDAExtension, include_paths
 
-    sources = sorted({*glob("csrc/*.cpp"), *glob("csrc/cpu/*.cpp")} - {"csrc/build_info.cpp"})
+    # The plans of the CUDA kernels are plain C++: tests and reports read them without CUDA, too.
+    folders = ("csrc", "csrc/cpu", "csrc/cuda/plan")
+    sources = {file for folder in folders for file in glob(f"{folder}/*.cpp")}
+    sources = sorted(sources - {"csrc/build_info.cpp"})
     # Compiled with OpenMP (at::parallel_for is inline) but not linked with it: the symbols resolve
     # to the OpenMP runtime that torch itself has loaded, so there is never a second thread pool.
     # Named as system headers, torch's own give no warnings.

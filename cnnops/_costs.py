@@ -55,9 +55,20 @@ def describe(operator: str, args: tuple, result: Tensor | tuple[Tensor, Tensor])
         kernel_size=kernel_size,
         dtype=input.dtype,
         memory_format="channels_last" if _is_channels_last(output) else "contiguous",
-        instruction_set=torch.ops.cnnops._cpu_capability(),
+        instruction_set=_instruction_set(input.device),
         passes=passes,
     )
+
+
+def _instruction_set(device):
+    if device.type == "cuda":
+        return f"sm_{_cuda_capability(device)}"
+    return torch.ops.cnnops._cpu_capability()
+
+
+def _cuda_capability(device):
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor
 
 
 def _is_channels_last(tensor):
@@ -92,7 +103,8 @@ def _convolution(names, large, weight, bias, small, geometry):
     bias_traffic = 0 if bias is None else bias.numel() * item
     passes = []
     for name, planned in zip(("forward", "input_grad", "weight_grad"), names, strict=True):
-        algorithms, workspaces = torch.ops.cnnops._conv2d_plan(
+        algorithms, workspaces = _conv2d_plan(
+            large.device,
             planned,
             large.shape,
             weight_size,
@@ -103,6 +115,12 @@ def _convolution(names, large, weight, bias, small, geometry):
         moved = traffic + (bias_traffic if name == "forward" else 0)
         passes.append(Pass(name, algorithms[0], workspaces[0], flops, moved))
     return weight_size, weight_size[2:], tuple(passes)
+
+
+def _conv2d_plan(device, *problem):
+    if device.type == "cuda":
+        return torch.ops.cnnops._cuda_conv2d_plan(*problem, _cuda_capability(device))
+    return torch.ops.cnnops._conv2d_plan(*problem)
 
 
 def _pooling(operations, window, backward_bytes):
@@ -118,9 +136,11 @@ def _pooling(operations, window, backward_bytes):
         kernel_size = tuple(geometry[0])
         flops = operations * output.numel() * kernel_size[0] * kernel_size[1]
         forward_bytes = (input.numel() + output.numel()) * input.element_size()
-        workspace = torch.ops.cnnops._pool2d_workspace(
-            input.shape, *geometry, input.dtype, _is_channels_last(output)
-        )
+        workspace = 0  # on a GPU every pooling kernel computes as it goes
+        if input.device.type != "cuda":
+            workspace = torch.ops.cnnops._pool2d_workspace(
+                input.shape, *geometry, input.dtype, _is_channels_last(output)
+            )
         moved = backward_bytes(input, output, kernel_size)
         passes = (
             Pass("forward", "window", workspace, flops, forward_bytes),

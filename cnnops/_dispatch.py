@@ -89,9 +89,10 @@ def _no_kernel(operator: OpOverload, args: tuple) -> str:
         for argument, value in zip(operator._schema.arguments, args, strict=True)
         if isinstance(value, Tensor)
     ]
+    devices = " or ".join(device for device in ("cpu", "cuda") if has_kernels(device))
     return (
         f"{operator._schema.name.removeprefix('cnnops::')}: there is no kernel for these "
-        f"tensors, they must be dense and on the cpu, got {', '.join(tensors)}"
+        f"tensors, they must be dense and on {devices}, got {', '.join(tensors)}"
     )
 
 

@@ -1,7 +1,7 @@
 // From a dtype at run time to a storage type at compile time.
 #pragma once
 
-#include "scalar_types.h"
+#include "../scalar_types.h"
 
 namespace cnnops::CNNOPS_TARGET {
 

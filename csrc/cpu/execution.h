@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "../arena.h"
+
 namespace cnnops {
 
 // Runs body(context, first, last, slot) over disjoint ranges that cover [0, tasks). Ranges may run
@@ -14,28 +16,6 @@ struct Execution {
   ParallelFor parallel_for;
   int64_t threads;
   char* workspace;  // as many bytes as the kernel asked for, aligned to kWorkspaceAlignment
-};
-
-inline constexpr int64_t kWorkspaceAlignment = 64;
-
-// Hands out parts of a workspace. Started at null it only measures: the code that lays a workspace
-// out also tells its size.
-class Arena {
- public:
-  explicit Arena(char* base = nullptr) : base_(reinterpret_cast<uintptr_t>(base)) {}
-
-  template <class T>
-  T* take(int64_t count) {
-    const int64_t at = size_;
-    size_ += (count * int64_t(sizeof(T)) + kWorkspaceAlignment - 1) / kWorkspaceAlignment *
-             kWorkspaceAlignment;
-    return reinterpret_cast<T*>(base_ + uintptr_t(at));
-  }
-  int64_t size() const { return size_; }
-
- private:
-  uintptr_t base_;
-  int64_t size_ = 0;
 };
 
 // Scratch memory for each slot, behind what `shared` has handed out. make(arena) lays one out; it
@@ -77,18 +57,5 @@ void parallel(const Execution& execution, int64_t tasks, Body body) {
                            for (int64_t task = first; task < last; ++task) call(task, slot);
                          });
 }
-
-// A tensor's memory: strides in elements, in the order of (N, C, H, W) or (K, C/groups, R, S).
-struct Strides4 {
-  int64_t n, c, h, w;
-};
-struct ConstTensor {
-  const void* data;
-  Strides4 stride;
-};
-struct MutableTensor {
-  void* data;
-  Strides4 stride;
-};
 
 }  // namespace cnnops

@@ -1,7 +1,12 @@
 // Operators that tell how the others run.
+#include <c10/util/StringUtil.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "../conv2d_check.h"
+#include "../conv2d_flags.h"
+#include "../cuda/plan/conv2d_plan.h"
 #include "../pool2d_check.h"
 #include "capability.h"
 #include "conv2d_choice.h"
@@ -19,12 +24,23 @@ std::vector<std::string> cpu_capabilities() {
   return names;
 }
 
+// Of all devices.
 std::vector<std::string> conv2d_algorithms() {
   const Conv2dKernels& kernels = conv2d_kernels();
   std::vector<std::string> names;
-  for (int64_t i = 0; i < kernels.algorithm_count; ++i)
-    names.emplace_back(kernels.algorithms[i].name);
+  const auto add = [&](const std::string& name) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  for (int64_t i = 0; i < kernels.algorithm_count; ++i) add(kernels.algorithms[i].name);
+  for (const char* name : cuda::conv2d_algorithm_names()) add(name);
   return names;
+}
+
+void check_known(const std::string& name) {
+  const std::vector<std::string> known = conv2d_algorithms();
+  TORCH_CHECK(std::find(known.begin(), known.end(), name) != known.end(),
+              "cnnops: the algorithm must be one of ", c10::Join(", ", known), ", got '", name,
+              "'");
 }
 
 Conv2dPass pass_named(const std::string& name) {
@@ -62,6 +78,8 @@ int64_t pool2d_workspace(at::IntArrayRef input_size, at::IntArrayRef kernel_size
 
 std::tuple<std::string, std::vector<std::string>> set_flags(
     const std::string& algorithm, const std::vector<std::string>& exclude) {
+  if (!algorithm.empty()) check_known(algorithm);
+  for (const std::string& name : exclude) check_known(name);
   const Conv2dFlags previous = set_conv2d_flags({algorithm, exclude});
   return {previous.algorithm, previous.exclude};
 }

@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <utility>
 
+#include "../correlation.h"
+#include "../scalar_types.h"
 #include "conv2d.h"
-#include "correlation.h"
 #include "execution.h"
 #include "pool2d.h"
-#include "scalar_types.h"
 
 #define CNNOPS_INLINE inline __attribute__((always_inline))

@@ -3,39 +3,10 @@
 
 #include <cstdint>
 
-#include "../pool2d_shape.h"
+#include "../pool2d_problem.h"
 #include "execution.h"
-#include "scalar_types.h"
 
 namespace cnnops {
-
-// Every tensor that is read may have any strides; the one that is written is dense in the problem's
-// memory format.
-struct Pool2dProblem {
-  Pool2dShape shape;
-  DType dtype;
-  bool channels_last;
-};
-
-struct MaxPool2dTensors {
-  ConstTensor values;     // input, or grad_output in the backward kernel
-  MutableTensor offsets;  // written by forward_with_offsets, read by backward and select
-  MutableTensor result;
-};
-
-struct AvgPool2dTensors {
-  ConstTensor values;
-  MutableTensor result;
-  bool count_include_pad;
-  int64_t divisor_override;  // 0: divide by the size of the window
-};
-
-struct LPPool2dTensors {
-  ConstTensor input;
-  ConstTensor output, grad_output;  // backward only
-  MutableTensor result;
-  double norm_type;
-};
 
 template <class Tensors>
 using Pool2dKernel = void (*)(const Pool2dProblem&, const Tensors&, const Execution&);

@@ -6,7 +6,7 @@
 // selects by lane.
 #pragma once
 
-#include "scalar_types.h"
+#include "../scalar_types.h"
 
 namespace cnnops::CNNOPS_TARGET {
 

@@ -16,8 +16,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "../conv2d_shape.h"
-#include "../pool2d_shape.h"
+#include "conv2d_shape.h"
+#include "pool2d_shape.h"
 
 namespace cnnops {
 

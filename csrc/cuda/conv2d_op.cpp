@@ -1,0 +1,112 @@
+// The convolution operators on CUDA.
+#include <ATen/Context.h>
+#include <ATen/ops/empty.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <torch/library.h>
+
+#include "../conv2d_check.h"
+#include "../conv2d_flags.h"
+#include "../tensors.h"
+#include "plan/conv2d_plan.h"
+#include "run.h"
+
+namespace cnnops::cuda {
+namespace {
+
+using Sizes = at::IntArrayRef;
+using Bias = std::optional<at::Tensor>;
+
+bool allows_tf32() { return at::globalContext().allowTF32CuDNN(at::Float32Op::CONV); }
+
+void run_pass(const Conv2dProblem& problem, const Conv2dTensors& tensors, const at::Tensor& like) {
+  const Conv2dAlgorithm algorithm = allowed_algorithms(conv2d_algorithms(problem)).front();
+  const Conv2dSettings settings{device_limits(like), allows_tf32()};
+  run([&](char* workspace) { return algorithm.plan(problem, tensors, settings, workspace); }, like);
+}
+
+// Bias with unit stride: a vector of channels, copied if it is a view with gaps.
+Bias dense(const Bias& bias) { return bias.has_value() ? Bias(bias->contiguous()) : std::nullopt; }
+const void* data_of(const Bias& bias) {
+  return bias.has_value() ? bias->const_data_ptr() : nullptr;
+}
+
+at::Tensor conv2d(const at::Tensor& input, const at::Tensor& weight, const Bias& bias, Sizes stride,
+                  Sizes padding, Sizes dilation, int64_t groups) {
+  const Conv2dShape shape =
+      check_forward<int64_t>(input, weight, bias, {stride, padding, dilation, groups});
+  const c10::cuda::CUDAGuard guard(input.device());
+  const at::MemoryFormat format = memory_format_of(input, weight);
+  const at::Tensor output = at::empty(output_sizes(shape), input.options(), format);
+  if (output.numel() == 0) return output;
+  const Bias vector = dense(bias);
+  run_pass({shape, Conv2dPass::kForward, dtype_of(input), is_channels_last(format)},
+           {read_only(input), read_only(weight), write(output), data_of(vector)}, input);
+  return output;
+}
+
+// What the input gradient and conv_transpose2d have in common: from the output of `shape` back to
+// its input.
+at::Tensor transpose(const Conv2dShape& shape, const at::Tensor& grad_output,
+                     const at::Tensor& weight, const Bias& bias) {
+  const c10::cuda::CUDAGuard guard(grad_output.device());
+  const at::MemoryFormat format = memory_format_of(grad_output, weight);
+  const at::Tensor grad_input = at::empty(input_sizes(shape), grad_output.options(), format);
+  if (grad_input.numel() == 0) return grad_input;
+  const Bias vector = dense(bias);
+  run_pass({shape, Conv2dPass::kInputGrad, dtype_of(grad_output), is_channels_last(format)},
+           {write(grad_input), read_only(weight), read_only(grad_output), data_of(vector)},
+           grad_output);
+  return grad_input;
+}
+
+at::Tensor conv2d_input_grad(const at::Tensor& grad_output, const at::Tensor& weight,
+                             Sizes input_size, Sizes stride, Sizes padding, Sizes dilation,
+                             int64_t groups) {
+  const Conv2dShape shape = check_input_grad<int64_t>(grad_output, weight, input_size,
+                                                      {stride, padding, dilation, groups});
+  return transpose(shape, grad_output, weight, std::nullopt);
+}
+
+at::Tensor conv_transpose2d(const at::Tensor& input, const at::Tensor& weight, const Bias& bias,
+                            Sizes stride, Sizes padding, Sizes dilation, int64_t groups) {
+  return transpose(
+      check_transpose<int64_t>(input, weight, bias, {stride, padding, dilation, groups}), input,
+      weight, bias);
+}
+
+at::Tensor conv2d_weight_grad(const at::Tensor& grad_output, const at::Tensor& input,
+                              Sizes weight_size, Sizes stride, Sizes padding, Sizes dilation,
+                              int64_t groups) {
+  const Conv2dShape shape = check_weight_grad<int64_t>(grad_output, input, weight_size,
+                                                       {stride, padding, dilation, groups});
+  const c10::cuda::CUDAGuard guard(input.device());
+  const at::Tensor grad_weight = at::empty(weight_size, grad_output.options());
+  if (grad_weight.numel() == 0) return grad_weight;
+  run_pass({shape, Conv2dPass::kWeightGrad, dtype_of(input),
+            is_channels_last(memory_format_of(grad_output, input))},
+           {read_only(input), write(grad_weight), read_only(grad_output), nullptr}, input);
+  return grad_weight;
+}
+
+at::Tensor conv2d_bias_grad(const at::Tensor& grad_output) {
+  check_tensor("conv2d_bias_grad", "grad_output", grad_output, 4);
+  const c10::cuda::CUDAGuard guard(grad_output.device());
+  const at::Tensor grad_bias = at::empty({grad_output.size(1)}, grad_output.options());
+  if (grad_bias.numel() == 0) return grad_bias;
+  const BiasGradProblem problem{
+      grad_output.size(0),   grad_output.size(1), {grad_output.size(2), grad_output.size(3)},
+      dtype_of(grad_output), read(grad_output),   grad_bias.mutable_data_ptr()};
+  run([&](char* workspace) { return plan_bias_grad(problem, workspace); }, grad_output);
+  return grad_bias;
+}
+
+}  // namespace
+}  // namespace cnnops::cuda
+
+TORCH_LIBRARY_IMPL(cnnops, CUDA, m) {
+  m.impl("conv2d", cnnops::cuda::conv2d);
+  m.impl("conv2d_input_grad", cnnops::cuda::conv2d_input_grad);
+  m.impl("conv2d_weight_grad", cnnops::cuda::conv2d_weight_grad);
+  m.impl("conv2d_bias_grad", cnnops::cuda::conv2d_bias_grad);
+  m.impl("conv_transpose2d", cnnops::cuda::conv_transpose2d);
+}
