@@ -183,7 +183,7 @@ __device__ void correlate(const CorrelationParameters& parameters, uint4* shared
   Source<Math, Storage> source(parameters, at);
   FilterRows<Math> filter(parameters, at);
   const int steps = steps_of<typename Math::Operand>(parameters, at);
-  const auto stage = [&](int step) { return shared + step % kStages * kStage; };
+  const auto stage = [&](int index) { return shared + index * kStage; };
 
 #pragma unroll
   for (int step = 0; step < kStages - 1; ++step) {
@@ -197,19 +197,25 @@ __device__ void correlate(const CorrelationParameters& parameters, uint4* shared
   source.store(stage(0));
 
   Math math;
-  for (int step = 0; step < steps; ++step) {
-    wait_for_copies<kStages - 2>();
-    source.settle(stage(step));
-    __syncthreads();
-    if (step + kStages - 1 < steps) {
-      source.copy(stage(step + kStages - 1));
-      filter.copy(stage(step + kStages - 1) + kSourceTile);
+  for (int first = 0; first < steps; first += kStages) {
+    // Unrolled, so that the places of stages are constants.
+#pragma unroll
+    for (int i = 0; i < kStages; ++i) {
+      const int step = first + i;
+      if (step >= steps) break;
+      wait_for_copies<kStages - 2>();
+      source.settle(stage(i));
+      __syncthreads();
+      if (step + kStages - 1 < steps) {
+        source.copy(stage((i + kStages - 1) % kStages));
+        filter.copy(stage((i + kStages - 1) % kStages) + kSourceTile);
+      }
+      commit_copies();
+      const bool more = step + 1 < steps;
+      if (more) source.load(step + 1);
+      math.multiply(stage(i), stage(i) + kSourceTile);
+      if (more) source.store(stage((i + 1) % kStages));
     }
-    commit_copies();
-    const bool more = step + 1 < steps;
-    if (more) source.load(step + 1);
-    math.multiply(stage(step), stage(step) + kSourceTile);
-    if (more) source.store(stage(step + 1));
   }
   wait_for_copies<0>();
 
@@ -224,7 +230,7 @@ __device__ void correlate(const CorrelationParameters& parameters, uint4* shared
 }
 
 template <class Math, class Storage, template <class, class> class Source>
-__global__ void __launch_bounds__(kThreads, Math::kResidentBlocks)
+__global__ void __launch_bounds__(kThreads, (Source<Math, Storage>::kResidentBlocks))
     correlation_gemm(const __grid_constant__ CorrelationParameters parameters) {
   extern __shared__ uint4 shared[];
   if constexpr (Math::kExists) correlate<Math, Storage, Source>(parameters, shared);

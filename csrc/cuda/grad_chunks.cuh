@@ -3,6 +3,7 @@
 // step; tensor cores get them by transposing loads.
 #pragma once
 
+#include "map.cuh"
 #include "tensor_core.cuh"
 #include "weight_grad_gemm.cuh"
 
@@ -23,38 +24,38 @@ struct ChunkColumn {
   static constexpr int kAcross = channels / 8;
   static constexpr int kStep = kThreads / kAcross;  // pixels between two of a thread
   static constexpr int kPixels = kRow<__half>;
+  static_assert(kStep % 8 == 0 && kPixels % kStep == 0);
 
-  static __device__ int chunk() { return threadIdx.x % kAcross; }
+  int chunk = threadIdx.x % kAcross;
+  int first_pixel = threadIdx.x / kAcross;
+  int first_place = pixel_chunk_place<channels>(first_pixel, chunk);
 
-  // copy_chunk(pixel, place) for each of them.
+  // copy_chunk(place, pixel) for each of them.
   template <class CopyChunk>
-  static __device__ void copy(uint4* tile, const GradPixel* pixels, CopyChunk copy_chunk) {
+  __device__ void copy(uint4* tile, const GradPixel* pixels, CopyChunk copy_chunk) const {
 #pragma unroll
-    for (int row = 0; row < kPixels; row += kStep) {
-      const int own = row + threadIdx.x / kAcross;
-      if (kStep > kPixels && own >= kPixels) return;
-      copy_chunk(pixels[own], tile + pixel_chunk_place<channels>(own, chunk()));
-    }
+    for (int row = 0; row < kPixels; row += kStep)
+      copy_chunk(tile + first_place + row * kAcross, pixels[first_pixel + row]);
   }
 };
 
 template <class Math, class Storage>
 struct GradChunks {
   static constexpr int kResidentBlocks = Math::kResidentBlocks;
-  using GradColumn = ChunkColumn<Math::kRows>;
-  using InputColumn = ChunkColumn<Math::kColumns>;
 
+  ChunkColumn<Math::kRows> grad_column;
+  ChunkColumn<Math::kColumns> input_column;
   const char *grad, *input;
   bool grad_exists;
   SourceTap tap;
   int height, width;
 
   __device__ GradChunks(const WeightGradParameters& parameters, const GradShared<Math>& shared)
-      : tap(shared.taps[InputColumn::chunk() * 8]),
+      : tap(shared.taps[input_column.chunk * 8]),
         height(parameters.input_h),
         width(parameters.input_w) {
     const GradPlace& at = shared.place;
-    const int64_t channel = at.first_row + GradColumn::chunk() * 8;
+    const int64_t channel = at.first_row + grad_column.chunk * 8;
     grad = static_cast<const char*>(parameters.grad_output) +
            (at.group * parameters.rows + channel) * int(sizeof(Storage));
     grad_exists = channel < parameters.rows;
@@ -62,55 +63,46 @@ struct GradChunks {
             at.group * parameters.reduce * int(sizeof(Storage)) + tap.offset;
   }
 
-  __device__ void copy(GradShared<Math>& shared, int step) {
-    const GradPixel* pixels = shared.pixels[step % kStages];
-    GradColumn::copy(shared.grad_tile(step), pixels, [&](const GradPixel& pixel, uint4* to) {
-      copy_async(to, grad + pixel.grad, grad_exists && pixel.exists());
+  __device__ void copy(GradShared<Math>& shared, int stage, const GradPixel* pixels) {
+    grad_column.copy(shared.grad_tile(stage), pixels, [&](uint4* to, const GradPixel& pixel) {
+      copy_async(to, grad + pixel.grad, grad_exists & pixel.exists());
     });
-    InputColumn::copy(shared.input_tile(step), pixels, [&](const GradPixel& pixel, uint4* to) {
-      const bool inside = unsigned(pixel.h + tap.h) < unsigned(height) &&
-                          unsigned(pixel.w + tap.w) < unsigned(width);
+    input_column.copy(shared.input_tile(stage), pixels, [&](uint4* to, const GradPixel& pixel) {
+      const bool inside = is_inside(pixel.h + tap.h, pixel.w + tap.w, height, width);
       copy_async(to, input + pixel.input, inside);
     });
   }
-  __device__ void load(const GradShared<Math>&, int) {}
+  __device__ void load(const GradPixel*) {}
   __device__ void store(GradShared<Math>&, int) const {}
 
+  // A warp's first chunk is a multiple of the number of its chunks, so that XOR leads from one to the
+  // next.
   static __device__ void multiply(Math& math, const uint4* grad, const uint4* input) {
+    const int quarter = math.lane / 8, row = math.lane % 8;
+    const uint32_t left_address =
+        shared_address(grad + pixel_chunk_place<Math::kRows>(quarter / 2 * 8 + row,
+                                                             math.first_row / 8 + quarter % 2));
+    const uint32_t right_address =
+        shared_address(input + pixel_chunk_place<Math::kColumns>(
+                                   quarter % 2 * 8 + row, math.first_column / 8 + quarter / 2));
 #pragma unroll
-    for (int first = 0; first < kRow<Storage>; first += 16) {
+    for (int pixel = 0; pixel < kRow<Storage>; pixel += 16) {
       uint32_t left[Math::kRowBlocks][4], right[Math::kColumnBlocks][2];
-      load_left(left, grad, math, first);
-      load_right(right, input, math, first);
+#pragma unroll
+      for (int i = 0; i < Math::kRowBlocks; ++i) {
+        load_matrices_transposed(left[i], (left_address ^ (i * 2 * kChunkBytes)) +
+                                              pixel * Math::kRows * int(sizeof(Storage)));
+      }
+      // Two blocks of eight columns at a time.
+#pragma unroll
+      for (int j = 0; j < Math::kColumnBlocks; j += 2) {
+        uint32_t pair[4];
+        load_matrices_transposed(pair, (right_address ^ (j * kChunkBytes)) +
+                                           pixel * Math::kColumns * int(sizeof(Storage)));
+#pragma unroll
+        for (int word = 0; word < 4; ++word) right[j + word / 2][word % 2] = pair[word];
+      }
       math.accumulate(left, right);
-    }
-  }
-
- private:
-  // A warp's first chunk is a multiple of what follows it, so that XOR steps from chunk to chunk.
-  static __device__ void load_left(uint32_t (&words)[Math::kRowBlocks][4], const uint4* tile,
-                                   const Math& math, int first) {
-    static_assert(Math::kWarpRows % (Math::kRowBlocks * 16) == 0);
-    const int row = first + math.lane / 16 * 8 + math.lane % 8;
-    const int chunk = math.first_row / 8 + math.lane / 8 % 2;
-    const uint32_t address = shared_address(tile + pixel_chunk_place<Math::kRows>(row, chunk));
-#pragma unroll
-    for (int i = 0; i < Math::kRowBlocks; ++i)
-      load_matrices_transposed(words[i], address ^ (i * 2 * kChunkBytes));
-  }
-
-  // Two blocks of eight columns at a time.
-  static __device__ void load_right(uint32_t (&words)[Math::kColumnBlocks][2], const uint4* tile,
-                                    const Math& math, int first) {
-    const int row = first + math.lane / 8 % 2 * 8 + math.lane % 8;
-    const int chunk = math.first_column / 8 + math.lane / 16;
-    const uint32_t address = shared_address(tile + pixel_chunk_place<Math::kColumns>(row, chunk));
-#pragma unroll
-    for (int j = 0; j < Math::kColumnBlocks; j += 2) {
-      uint32_t pair[4];
-      load_matrices_transposed(pair, address ^ (j * kChunkBytes));
-#pragma unroll
-      for (int word = 0; word < 4; ++word) words[j + word / 2][word % 2] = pair[word];
     }
   }
 };

@@ -2,69 +2,83 @@
 // registers, one step ahead.
 #pragma once
 
+#include "map.cuh"
 #include "operands.cuh"
 #include "weight_grad_gemm.cuh"
 
 namespace cnnops::cuda {
 
-// Rows of the left tile: output channels.
-template <class Storage>
+// Rows of the left tile: output channels. Rows behind the last one repeat it; their sums are dropped.
+template <class Storage_>
 struct GradSide {
+  using Storage = Storage_;
+  using Row = const char*;
+
   const char* base;  // first channel of the tile
   int64_t stride;    // bytes between channels
-  int64_t rows;
+  int rows;
 
-  __device__ GradSide(const WeightGradParameters& parameters, const GradPlace& at)
+  template <class Math>
+  __device__ GradSide(const WeightGradParameters& parameters, const GradShared<Math>& shared)
       : base(static_cast<const char*>(parameters.grad_output)),
-        stride(parameters.grad_stride.c * int(sizeof(Storage))),
-        rows(parameters.rows - at.first_row) {
+        stride(parameters.grad_stride.c * int(sizeof(Storage))) {
+    const GradPlace& at = shared.place;
     base += (at.group * parameters.rows + at.first_row) * stride;
+    rows = int(min(parameters.rows - at.first_row, int64_t(Math::kRows)));
   }
 
-  __device__ Storage element(int row, const GradPixel& pixel) const {
-    if (row >= rows || !pixel.exists()) return Storage{};
-    return *reinterpret_cast<const Storage*>(base + pixel.grad + row * stride);
+  __device__ Row row(int index) const { return base + min(index, rows - 1) * stride; }
+
+  __device__ Storage element(Row row, const GradPixel& pixel) const {
+    if (!pixel.exists()) return Storage{};
+    return *reinterpret_cast<const Storage*>(row + pixel.grad);
   }
 };
 
 // Rows of the right tile: weights, each a source channel and a tap.
-template <class Storage>
+template <class Storage_>
 struct InputSide {
+  using Storage = Storage_;
+  using Row = SourceTap;
+
   const char* base;  // first channel of the group
   const SourceTap* taps;
   int height, width;
 
-  __device__ InputSide(const WeightGradParameters& parameters, const GradPlace& at,
-                       const SourceTap* tile_taps)
-      : base(static_cast<const char*>(parameters.input) +
-             at.group * parameters.reduce * parameters.input_stride.c * int(sizeof(Storage))),
-        taps(tile_taps),
+  template <class Math>
+  __device__ InputSide(const WeightGradParameters& parameters, const GradShared<Math>& shared)
+      : base(static_cast<const char*>(parameters.input) + shared.place.group * parameters.reduce *
+                                                              parameters.input_stride.c *
+                                                              int(sizeof(Storage))),
+        taps(shared.taps),
         height(parameters.input_h),
         width(parameters.input_w) {}
 
-  __device__ Storage element(int row, const GradPixel& pixel) const {
-    const SourceTap tap = taps[row];
-    const bool inside =
-        unsigned(pixel.h + tap.h) < unsigned(height) && unsigned(pixel.w + tap.w) < unsigned(width);
+  __device__ Row row(int index) const { return taps[index]; }
+
+  __device__ Storage element(const Row& tap, const GradPixel& pixel) const {
+    const bool inside = is_inside(pixel.h + tap.h, pixel.w + tap.w, height, width);
     if (!inside) return Storage{};
     return *reinterpret_cast<const Storage*>(base + pixel.input + tap.offset);
   }
 };
 
 // Lanes along the pixels of a step, where columns of a map lie next to each other.
-template <class Operand, class Storage, int rows>
+template <class Operand, class Side, int rows>
 struct AlongPixels {
   static constexpr int kStep = kThreads / kRow<Operand>;
   static constexpr int kOwn = rows / kStep;
 
-  Storage values[kOwn];
+  Side side;
+  typename Side::Storage values[kOwn];
 
-  template <class Side>
-  __device__ void load(const Side& side, const GradPixel* pixels) {
+  __device__ AlongPixels(const Side& from) : side(from) {}
+
+  __device__ void load(const GradPixel* pixels) {
     const GradPixel pixel = pixels[threadIdx.x % kRow<Operand>];
 #pragma unroll
     for (int i = 0; i < kOwn; ++i)
-      values[i] = side.element(threadIdx.x / kRow<Operand> + i * kStep, pixel);
+      values[i] = side.element(side.row(threadIdx.x / kRow<Operand> + i * kStep), pixel);
   }
 
   __device__ void store(uint4* tile) const {
@@ -78,24 +92,25 @@ struct AlongPixels {
   }
 };
 
-// Lanes along channels, where these lie next to each other; a thread fills whole chunks.
-template <class Operand, class Storage, int rows>
+// Lanes along channels, where these lie next to each other; a thread fills whole chunks of a row.
+template <class Operand, class Side, int rows>
 struct AlongChannels {
   static constexpr int kStep = kThreads / rows;
   static constexpr int kOwn = kChunks / kStep;
   static constexpr int kElements = kChunk<Operand>;
 
-  Storage values[kOwn][kElements];
+  Side side;
+  typename Side::Row row;
+  typename Side::Storage values[kOwn][kElements];
 
-  template <class Side>
-  __device__ void load(const Side& side, const GradPixel* pixels) {
+  __device__ AlongChannels(const Side& from) : side(from), row(from.row(threadIdx.x % rows)) {}
+
+  __device__ void load(const GradPixel* pixels) {
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
+      const GradPixel* chunk = pixels + (threadIdx.x / rows + i * kStep) * kElements;
 #pragma unroll
-      for (int k = 0; k < kElements; ++k) {
-        const int chunk = threadIdx.x / rows + i * kStep;
-        values[i][k] = side.element(threadIdx.x % rows, pixels[chunk * kElements + k]);
-      }
+      for (int k = 0; k < kElements; ++k) values[i][k] = side.element(row, chunk[k]);
     }
   }
 
@@ -117,23 +132,22 @@ struct GradGather {
   static constexpr int kResidentBlocks =
       1;  // on a multiprocessor: a step's elements fill registers
 
-  GradSide<Storage> grad_side;
-  InputSide<Storage> input_side;
-  Along<Operand, Storage, Math::kRows> grad;
-  Along<Operand, Storage, Math::kColumns> input;
+  Along<Operand, GradSide<Storage>, Math::kRows> grad;
+  Along<Operand, InputSide<Storage>, Math::kColumns> input;
 
   __device__ GradGather(const WeightGradParameters& parameters, const GradShared<Math>& shared)
-      : grad_side(parameters, shared.place), input_side(parameters, shared.place, shared.taps) {}
+      : grad(GradSide<Storage>(parameters, shared)),
+        input(InputSide<Storage>(parameters, shared)) {}
 
-  __device__ void copy(GradShared<Math>&, int) {}
+  __device__ void copy(GradShared<Math>&, int, const GradPixel*) {}
 
-  __device__ void load(const GradShared<Math>& shared, int step) {
-    grad.load(grad_side, shared.pixels[step % kStages]);
-    input.load(input_side, shared.pixels[step % kStages]);
+  __device__ void load(const GradPixel* pixels) {
+    grad.load(pixels);
+    input.load(pixels);
   }
-  __device__ void store(GradShared<Math>& shared, int step) const {
-    grad.store(shared.grad_tile(step));
-    input.store(shared.input_tile(step));
+  __device__ void store(GradShared<Math>& shared, int stage) const {
+    grad.store(shared.grad_tile(stage));
+    input.store(shared.input_tile(stage));
   }
 
   static __device__ void multiply(Math& math, const uint4* grad, const uint4* input) {

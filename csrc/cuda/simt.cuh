@@ -52,7 +52,7 @@ struct Simt {
  private:
   static __device__ void load(T (&values)[kChunk<T>], const uint4* tile, int first, int chunk,
                               int index) {
-    const uint4* row = tile + chunk_place(first, chunk) + index * 16 * kChunks;
+    const uint4* row = tile + (chunk_place(first, 0) ^ chunk) + index * 16 * kChunks;
     *reinterpret_cast<uint4*>(values) = *row;
   }
 };

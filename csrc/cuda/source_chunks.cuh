@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "correlation_gemm.cuh"
+#include "map.cuh"
 #include "operands.cuh"
 
 namespace cnnops::cuda {
@@ -13,6 +14,7 @@ template <class Math, class Storage>
 struct Chunks {
   static constexpr int kStep = kThreads / kChunks;  // rows between two copies of a thread
   static constexpr int kCopies = Math::kRows / kStep;
+  static constexpr int kResidentBlocks = Math::kResidentBlocks;
 
   const char* base[kCopies];  // first sample of the window, first channel of the group
   int h[kCopies], w[kCopies];
@@ -50,8 +52,7 @@ struct Chunks {
   __device__ void copy(uint4* tile) {
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
-      const bool inside =
-          unsigned(h[i] + tap.h) < unsigned(height) && unsigned(w[i] + tap.w) < unsigned(width);
+      const bool inside = is_inside(h[i] + tap.h, w[i] + tap.w, height, width);
       copy_async(tile + place + i * kStep * kChunks, base[i] + tap.offset, inside);
     }
     taps += kChunks;

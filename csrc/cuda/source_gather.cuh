@@ -13,6 +13,8 @@ struct Gather {
   static constexpr int kStep = kThreads / Math::kRows;  // chunks between two of a thread
   static constexpr int kOwn = kChunks / kStep;
   static constexpr int kElements = kChunk<Operand>;
+  // On a multiprocessor: a step's elements fill registers beside the sums of a wide tile.
+  static constexpr int kResidentBlocks = Math::kColumns < 128 ? Math::kResidentBlocks : 1;
 
   int row, chunk;
   const SourceTap* taps;

@@ -66,7 +66,7 @@ struct TensorCore {
  private:
   __device__ void load_left(uint32_t (&words)[kRowBlocks][4], const uint4* tile, int step) const {
     const uint32_t first =
-        shared_address(tile + chunk_place(first_row + lane % 16, step + lane / 16));
+        shared_address(tile + (chunk_place(first_row + lane % 16, lane / 16) ^ step));
 #pragma unroll
     for (int i = 0; i < kRowBlocks; ++i) {
       load_matrices(words[i], first + i * 16 * kRowBytes);
@@ -77,7 +77,7 @@ struct TensorCore {
   __device__ void load_right(uint32_t (&words)[kColumnBlocks][2], const uint4* tile,
                              int step) const {
     const uint32_t first = shared_address(
-        tile + chunk_place(first_column + lane / 16 * 8 + lane % 8, step + lane / 8 % 2));
+        tile + (chunk_place(first_column + lane / 16 * 8 + lane % 8, lane / 8 % 2) ^ step));
 #pragma unroll
     for (int j = 0; j < kColumnBlocks; j += 2) {
       uint32_t pair[4];

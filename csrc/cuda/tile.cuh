@@ -15,7 +15,8 @@ inline constexpr int kChunk = kChunkBytes / int(sizeof(T));
 template <class T>
 inline constexpr int kRow = kChunks * kChunk<T>;
 
-// Places of rows 8 apart differ by 8 rows of chunks, whichever the chunk.
+// Places of rows 8 apart differ by 8 rows of chunks, and XOR with a number leads to another chunk of
+// the same row.
 inline __device__ int chunk_place(int row, int chunk) {
   return row * kChunks + (chunk ^ (row >> 1 & 3));
 }

@@ -3,8 +3,8 @@
 //
 // A block computes kRows output channels x kColumns weights of one group over one part of the pixels
 // of all images, in steps of as many pixels as 64 bytes hold, and writes its sums to a workspace;
-// sum_partials.cuh adds the parts in their order. Where the pixels of a step lie is worked out once,
-// by one thread a pixel, in shared memory. How the tiles are filled is the Loader's: grad_gather.cuh,
+// sum_partials.cuh adds the parts in their order. Where pixels lie is worked out once, by one thread a
+// pixel, for a batch of steps. How the tiles are filled is the Loader's: grad_gather.cuh,
 // grad_chunks.cuh.
 #pragma once
 
@@ -46,21 +46,29 @@ struct GradPlace {
 template <class Math>
 struct GradShared {
   static constexpr int kPixels = kRow<typename Math::Operand>;  // of a step
+  // Steps whose pixels are found at once, one by a thread; a multiple of kStages.
+  static constexpr int kBatch = kThreads / kPixels / kStages * kStages;
 
   uint4 tiles[kStages][(Math::kRows + Math::kColumns) * kChunks];
-  GradPixel pixels[kStages][kPixels];
+  GradPixel pixels[2][kThreads];  // of this batch of steps and the next
   SourceTap taps[Math::kColumns];
   GradPlace place;
 
   static_assert(sizeof(GradPixel) == kGradPixelBytes && sizeof(GradPlace) == kGradPlaceBytes);
 
-  __device__ uint4* grad_tile(int step) { return tiles[step % kStages]; }
-  __device__ uint4* input_tile(int step) { return tiles[step % kStages] + Math::kRows * kChunks; }
+  __device__ uint4* grad_tile(int stage) { return tiles[stage]; }
+  __device__ uint4* input_tile(int stage) { return tiles[stage] + Math::kRows * kChunks; }
 
-  // One thread a pixel of a step.
-  __device__ void locate_pixels(const WeightGradParameters& parameters, int step) {
-    if (threadIdx.x >= kPixels) return;
-    const int64_t index = place.first_pixel + int64_t(step) * kPixels + threadIdx.x;
+  // Of a step counted from the first of a batch, and less than a batch beyond it.
+  __device__ const GradPixel* pixels_of(int batch, int step) const {
+    return step < kBatch ? pixels[batch % 2] + step * kPixels
+                         : pixels[(batch + 1) % 2] + (step - kBatch) * kPixels;
+  }
+
+  // One thread a pixel.
+  __device__ void locate_pixels(const WeightGradParameters& parameters, int batch) {
+    if (threadIdx.x >= kBatch * kPixels) return;
+    const int64_t index = place.first_pixel + int64_t(batch) * kBatch * kPixels + threadIdx.x;
     GradPixel pixel{0, 0, kOutside, 0};
     if (index < place.last_pixel) {
       int64_t n = index;
@@ -72,7 +80,7 @@ struct GradShared {
       pixel = {(n * grad.n + p * grad.h + q * grad.w) * parameters.element_bytes,
                (n * input.n + h * input.h + w * input.w) * parameters.element_bytes, h, w};
     }
-    pixels[step % kStages][threadIdx.x] = pixel;
+    pixels[batch % 2][threadIdx.x] = pixel;
   }
 
   __device__ void locate_columns(const WeightGradParameters& parameters) {
@@ -103,32 +111,44 @@ __device__ void sum_weight_grad(const WeightGradParameters& parameters, GradShar
   if (threadIdx.x == 0) shared.place.template find<Math>(parameters);
   __syncthreads();
   shared.locate_columns(parameters);
-  for (int step = 0; step < kStages; ++step) shared.locate_pixels(parameters, step);
+  shared.locate_pixels(parameters, 0);
   __syncthreads();
 
+  constexpr int kPixels = GradShared<Math>::kPixels, kBatch = GradShared<Math>::kBatch;
   const int steps =
-      int((shared.place.last_pixel - shared.place.first_pixel + GradShared<Math>::kPixels - 1) /
-          GradShared<Math>::kPixels);
+      int((shared.place.last_pixel - shared.place.first_pixel + kPixels - 1) / kPixels);
   Load loader(parameters, shared);
 #pragma unroll
   for (int step = 0; step < kStages - 1; ++step) {
-    if (step < steps) loader.copy(shared, step);
+    if (step < steps) loader.copy(shared, step, shared.pixels_of(0, step));
     commit_copies();
   }
-  loader.load(shared, 0);
+  loader.load(shared.pixels_of(0, 0));
   loader.store(shared, 0);
 
   Math math;
-  for (int step = 0; step < steps; ++step) {
-    wait_for_copies<kStages - 2>();
-    __syncthreads();
-    if (step + kStages - 1 < steps) loader.copy(shared, step + kStages - 1);
-    commit_copies();
-    shared.locate_pixels(parameters, step + kStages);
-    const bool more = step + 1 < steps;
-    if (more) loader.load(shared, step + 1);
-    Load::multiply(math, shared.grad_tile(step), shared.input_tile(step));
-    if (more) loader.store(shared, step + 1);
+  for (int batch = 0; batch * kBatch < steps; ++batch) {
+    shared.locate_pixels(parameters, batch + 1);
+    const int left = steps - batch * kBatch;  // of this batch and those behind
+    for (int first = 0; first < min(left, kBatch); first += kStages) {
+      // Unrolled, so that the places of stages are constants.
+#pragma unroll
+      for (int i = 0; i < kStages; ++i) {
+        const int step = first + i;
+        if (step >= left) break;
+        wait_for_copies<kStages - 2>();
+        __syncthreads();
+        if (step + kStages - 1 < left) {
+          loader.copy(shared, (i + kStages - 1) % kStages,
+                      shared.pixels_of(batch, step + kStages - 1));
+        }
+        commit_copies();
+        const bool more = step + 1 < left;
+        if (more) loader.load(shared.pixels_of(batch, step + 1));
+        Load::multiply(math, shared.grad_tile(i), shared.input_tile(i));
+        if (more) loader.store(shared, (i + 1) % kStages);
+      }
+    }
   }
   wait_for_copies<0>();
   write_partial<Math, typename Math::Sum>(parameters, shared.place, math);

@@ -35,6 +35,20 @@ Conv2dProblem problem_of(const std::string& which, const at::Tensor& input,
   return {shape, pass, dtype_of(input), is_channels_last(memory_format_of(formatted))};
 }
 
+// Whether there is anything to compute.
+bool has_result(const Conv2dProblem& problem) {
+  const Conv2dShape& shape = problem.shape;
+  switch (problem.pass) {
+    case Conv2dPass::kForward:
+      return shape.batch > 0 && shape.out_channels > 0;
+    case Conv2dPass::kInputGrad:
+      return shape.batch > 0 && shape.in_channels > 0 && shape.input.h > 0 && shape.input.w > 0;
+    case Conv2dPass::kWeightGrad:
+      return shape.in_channels > 0 && shape.out_channels > 0;
+  }
+  __builtin_unreachable();
+}
+
 LaunchList conv2d_launches(const std::string& which, const at::Tensor& input,
                            const at::Tensor& weight, const at::Tensor& output,
                            at::IntArrayRef addresses, at::IntArrayRef stride,
@@ -46,6 +60,7 @@ LaunchList conv2d_launches(const std::string& which, const at::Tensor& input,
                               at_address(output, addresses[2]),
                               reinterpret_cast<const void*>(addresses[3])};
   const Conv2dSettings settings{{static_cast<int>(capability)}, allow_tf32};
+  if (!has_result(problem)) return launch_list({});
   const Conv2dAlgorithm algorithm = allowed_algorithms(conv2d_algorithms(problem)).front();
   return launch_list(
       algorithm.plan(problem, tensors, settings, reinterpret_cast<char*>(workspace)));
@@ -60,6 +75,7 @@ LaunchList bias_grad_launches(const at::Tensor& grad_output, at::IntArrayRef add
       dtype_of(grad_output),
       {reinterpret_cast<const void*>(addresses[0]), strides_of(grad_output)},
       reinterpret_cast<void*>(addresses[1])};
+  if (problem.channels == 0) return launch_list({});
   return launch_list(plan_bias_grad(problem, reinterpret_cast<char*>(workspace)));
 }
 
@@ -87,7 +103,9 @@ std::tuple<std::vector<std::string>, std::vector<int64_t>> conv2d_plan(
   std::vector<int64_t> workspaces;
   for (const Conv2dAlgorithm& algorithm : allowed_algorithms(conv2d_algorithms(problem))) {
     names.emplace_back(algorithm.name);
-    workspaces.push_back(algorithm.plan(problem, tensors, settings, nullptr).workspace_bytes);
+    workspaces.push_back(
+        has_result(problem) ? algorithm.plan(problem, tensors, settings, nullptr).workspace_bytes
+                            : 0);
   }
   return {names, workspaces};
 }

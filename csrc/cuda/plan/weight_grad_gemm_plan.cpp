@@ -42,7 +42,7 @@ GradAccess grad_access(const Conv2dShape& shape, const Conv2dTensors& tensors,
 // GradShared of weight_grad_gemm.cuh.
 int64_t shared_bytes(const GemmVariant& variant) {
   const int64_t tiles = kStages * (variant.rows + variant.columns) * kRowBytes;
-  return tiles + kStages * variant.row() * kGradPixelBytes +
+  return tiles + 2 * kThreads * kGradPixelBytes +
          variant.columns * int64_t(sizeof(SourceTap)) + kGradPlaceBytes;
 }
 
