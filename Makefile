@@ -3,9 +3,12 @@
 # make build    sets up .venv and compiles; the other targets do so first where needed
 # make format   formats Python and C++; make lint checks both
 # make clean    removes .venv and everything built
+# make gpu      on a machine with a GPU, nvcc and compute-sanitizer: builds for that GPU, runs the
+#               tests on it, the sanitizers and the benchmarks, writes docs/gpu/<device>.txt
+# make sanitize-gpu    of these the sanitizers alone, into build/sanitizers.txt
 #
 # PYTHON chooses the interpreter, TORCH and TORCHVISION the versions; pip's configuration holds.
-# make clean before a change of PYTHON or CNNOPS_CUDA.
+# TEST_WORKERS processes run the tests. make clean before a change of PYTHON or CNNOPS_CUDA.
 
 PYTHON ?= python3
 TORCH ?= 2.14.1
@@ -23,7 +26,7 @@ HAS_TORCH := $(VENV)/has-torch-$(TORCH)-torchvision-$(TORCHVISION)
 IS_BUILT := $(VENV)/is-built
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: train test build format lint clean
+.PHONY: train test build format lint clean gpu sanitize-gpu build-for-gpu
 
 train: build
 	$(RUN) -m cnnops.train $(ARGS)
@@ -45,6 +48,18 @@ lint: build
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info cnnops/*.so
+
+gpu: build-for-gpu
+	$(RUN) -m benchmarks.gpu_report --workers $(TEST_WORKERS) $(ARGS)
+
+sanitize-gpu: build-for-gpu
+	$(RUN) -m benchmarks.gpu_report --parts sanitizers --output build/sanitizers.txt $(ARGS)
+
+# Always, since the last build may have been for something else; ninja compiles what has changed.
+build-for-gpu: $(HAS_TORCH)
+	architectures=$$($(RUN) -m benchmarks.gpu_report --architectures) && \
+	CNNOPS_CUDA=1 TORCH_CUDA_ARCH_LIST="$$architectures" $(PIP) --no-build-isolation -e '.[train,test]'
+	touch $(IS_BUILT)
 
 $(HAS_TORCH):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "cnnops needs Python 3.10 or newer: set PYTHON")'

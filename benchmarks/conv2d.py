@@ -1,4 +1,4 @@
-"""Times the passes of a convolution against torch's (oneDNN on a CPU): python -m benchmarks.conv2d.
+"""Times the passes of a convolution against torch's (oneDNN, cuDNN): python -m benchmarks.conv2d.
 
 Every case is checked against torch in float64 before it is timed.
 """
@@ -55,15 +55,21 @@ SHAPES = [
 class Case:
     """One shape's tensors, and each pass on each side."""
 
-    def __init__(self, shape: Shape, dtype: torch.dtype, memory_format: torch.memory_format):
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        memory_format: torch.memory_format,
+        device: str = "cpu",
+    ):
         torch.manual_seed(0)
         self.shape = shape
         self.input = torch.randn(
             shape.batch, shape.in_channels, shape.size, shape.size, dtype=dtype
-        ).contiguous(memory_format=memory_format)
+        ).to(device, memory_format=memory_format)
         self.weight = torch.randn(
             shape.out_channels, shape.in_channels // shape.groups, shape.kernel, shape.kernel
-        ).to(dtype)
+        ).to(device, dtype)
         self.geometry = ([shape.stride] * 2, [shape.padding] * 4, [1, 1], shape.groups)
         self.grad_output = torch.randn_like(self.forward())
 
@@ -120,12 +126,15 @@ def main() -> None:
     for shape in SHAPES:
         if options.filter not in shape.name:
             continue
+        if options.batch:
+            shape = shape._replace(batch=options.batch)
         for memory_format in options.formats:
-            case = Case(shape, DTYPES[options.dtype], FORMATS[memory_format])
+            case = Case(shape, DTYPES[options.dtype], FORMATS[memory_format], options.device)
             for which in options.passes:
                 ours, theirs = getattr(case, which), getattr(case, f"torch_{which}")
-                require_close(f"{shape.name} {which}", ours(), theirs(torch.float64))
-                times = compare(ours, theirs, options.seconds)
+                name = f"{shape.name} {which}"
+                require_close(name, ours(), theirs(torch.float64), options.tf32)
+                times = compare(ours, theirs, options.seconds, options.device)
                 ratios.append(times.ratio)
                 print(
                     f"{shape.name:<20} {memory_format:<14} {which:<12} {times.cnnops * 1e3:8.3f} "

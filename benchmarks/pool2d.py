@@ -51,12 +51,12 @@ OPERATORS: dict[str, Callable] = {
 class Case:
     """One operator on one shape, on each side."""
 
-    def __init__(self, operator, shape: Shape, dtype, memory_format):
+    def __init__(self, operator, shape: Shape, dtype, memory_format, device="cpu"):
         torch.manual_seed(0)
         size = (shape.batch, shape.channels, shape.size, shape.size)
         self.operator = operator
         self.window = (shape.kernel, shape.stride)
-        self.input = torch.randn(size, dtype=dtype).contiguous(memory_format=memory_format)
+        self.input = torch.randn(size, dtype=dtype).to(device, memory_format=memory_format)
         self.grad_output = torch.randn_like(self.forward(ours))
 
     def forward(self, functions, dtype=None):
@@ -80,13 +80,17 @@ def main() -> None:
     for shape in SHAPES:
         if options.filter not in shape.name:
             continue
+        if options.batch:
+            shape = shape._replace(batch=options.batch)
         for name, operator in OPERATORS.items():
             for memory_format in options.formats:
-                case = Case(operator, shape, DTYPES[options.dtype], FORMATS[memory_format])
+                layout = DTYPES[options.dtype], FORMATS[memory_format], options.device
+                case = Case(operator, shape, *layout)
                 for which in options.passes:
                     run = getattr(case, which)
                     require_close(f"{shape.name} {name}", run(ours), run(theirs, torch.float64))
-                    times = compare(partial(run, ours), partial(run, theirs), options.seconds)
+                    sides = partial(run, ours), partial(run, theirs)
+                    times = compare(*sides, options.seconds, options.device)
                     ratios.append(times.ratio)
                     print(
                         f"{shape.name:<12} {name:<9} {memory_format:<14} {which:<21} "

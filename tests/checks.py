@@ -6,6 +6,9 @@ import torch
 
 from cnnops import flags
 
+# The CPU, and a GPU of each generation, as planned takes them.
+CAPABILITIES = [None, 75, 80, 86, 89, 90, 100, 120]
+
 # Worst error allowed to a sum of products, in units of eps * sum |x| |w|, by algorithm.
 BOUNDS = {}
 DEFAULT_BOUND = 16
@@ -25,10 +28,11 @@ def error_bound(exact, magnitude, dtype, factor=DEFAULT_BOUND):
 
 def assert_within(actual, exact, magnitude, factor=DEFAULT_BOUND):
     """Every element is as close to the float64 result as its dtype and magnitude allow."""
-    exact = torch.as_tensor(exact, dtype=torch.float64)
-    magnitude = torch.as_tensor(magnitude, dtype=torch.float64)
+    actual = actual.detach().cpu()
+    exact = torch.as_tensor(exact, dtype=torch.float64, device="cpu")
+    magnitude = torch.as_tensor(magnitude, dtype=torch.float64, device="cpu")
     assert actual.shape == exact.shape
-    error = (actual.detach().cpu().double() - exact).abs()
+    error = (actual.double() - exact).abs()
     bound = error_bound(exact, magnitude, actual.dtype, factor)
     wrong = ~(error <= bound)
     assert not wrong.any(), (
@@ -42,7 +46,7 @@ def assert_within(actual, exact, magnitude, factor=DEFAULT_BOUND):
 def assert_same_bits(actual, expected):
     """Equal to the bit, NaN and the sign of zero included."""
     assert actual.dtype == expected.dtype and actual.shape == expected.shape
-    view = {2: torch.int16, 4: torch.int32, 8: torch.int64}[actual.element_size()]
+    view = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[actual.element_size()]
     assert torch.equal(actual.contiguous().view(view), expected.contiguous().view(view))
 
 
@@ -81,12 +85,13 @@ def _unaligned(x):
     return storage[1:].view(x.shape).copy_(x)
 
 
-def workspaces(which, case, dtype, memory_format=torch.contiguous_format):
+def planned(which, case, dtype, capability, memory_format=torch.contiguous_format):
     """The algorithms that support a ConvCase, preferred ones first, with their bytes of workspace.
 
-    which is forward, input_grad or weight_grad.
+    which is forward, input_grad or weight_grad; capability is that of a GPU, which need not be
+    there, 80 for 8.0, or None for this CPU.
     """
-    names, sizes = torch.ops.cnnops._conv2d_plan(
+    problem = (
         which,
         case.input,
         case.weight,
@@ -94,12 +99,29 @@ def workspaces(which, case, dtype, memory_format=torch.contiguous_format):
         dtype,
         memory_format == torch.channels_last,
     )
+    if capability is None:
+        names, sizes = torch.ops.cnnops._conv2d_plan(*problem)
+    else:
+        names, sizes = torch.ops.cnnops._cuda_conv2d_plan(*problem, capability)
     return dict(zip(names, sizes, strict=True))
 
 
-def algorithms(which, case, dtype, memory_format=torch.contiguous_format):
+def capability_of(device):
+    """As planned takes it."""
+    if torch.device(device).type == "cpu":
+        return None
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor
+
+
+def workspaces(which, case, dtype, device, memory_format=torch.contiguous_format):
+    """What is planned on a device."""
+    return planned(which, case, dtype, capability_of(device), memory_format)
+
+
+def algorithms(which, case, dtype, device, memory_format=torch.contiguous_format):
     """The names alone."""
-    return list(workspaces(which, case, dtype, memory_format))
+    return list(workspaces(which, case, dtype, device, memory_format))
 
 
 @contextmanager

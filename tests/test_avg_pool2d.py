@@ -94,7 +94,7 @@ def test_is_a_depthwise_convolution(kernel, stride, padding, device):
     for dtype in (torch.float64, torch.float32):
         average = ops.avg_pool2d(x.to(device, dtype), *window, False, True, None)
         magnitude = F.conv2d(x.abs(), w, None, stride, padding, 1, 5)
-        for name in algorithms("forward", case, dtype):
+        for name in algorithms("forward", case, dtype, device):
             with forced(name) as factor:
                 y = ops.conv2d(x.to(device, dtype), w.to(device, dtype), None, *case.options)
             assert_within(average, y, magnitude, factor)
@@ -104,7 +104,7 @@ def test_is_a_depthwise_convolution(kernel, stride, padding, device):
         magnitude = F.conv_transpose2d(
             g.abs(), w, None, stride, padding, _left_over(case, kernel, stride, padding), 5
         )
-        for name in algorithms("input_grad", case, dtype):
+        for name in algorithms("input_grad", case, dtype, device):
             with forced(name) as factor:
                 dx = ops.conv2d_input_grad(
                     g.to(device, dtype), w.to(device, dtype), case.input, *case.options

@@ -10,7 +10,15 @@ import torch.nn.functional as F
 import cnnops
 import oracle
 from cases import CONV_CASES, DTYPES, MEMORY_FORMATS, ConvCase, data, ids
-from checks import algorithms, assert_same_bits, assert_within, forced, layouts
+from checks import (
+    CAPABILITIES,
+    algorithms,
+    assert_same_bits,
+    assert_within,
+    forced,
+    layouts,
+    planned,
+)
 
 ops = torch.ops.cnnops
 WHICH = ["forward", "input_grad", "weight_grad"]
@@ -50,7 +58,8 @@ def expected(which, case):
 
 def assert_right(which, case, tensors, memory_format=torch.contiguous_format):
     """Every algorithm's result on these tensors is within its bound of the oracle's."""
-    names = algorithms(which, case, tensors["input"].dtype, memory_format)
+    x = tensors["input"]
+    names = algorithms(which, case, x.dtype, x.device, memory_format)
     assert names
     for name in names:
         with forced(name) as factor:
@@ -84,7 +93,7 @@ def test_bias_gradient(case, dtype, device):
 def test_without_bias(case, device):
     x, w, bias, _ = operands(case).values()
     exact, magnitude = expected("forward", case)
-    for name in algorithms("forward", case, torch.float64):
+    for name in algorithms("forward", case, torch.float64, device):
         with forced(name) as factor:
             y = ops.conv2d(x.to(device), w.to(device), None, *case.options)
         assert_within(y, exact - bias[:, None, None], magnitude, factor)
@@ -113,7 +122,7 @@ def test_expanded(case, operand, dim, device):
     expanded = tensors | {operand: narrow.expand_as(tensors[operand])}
     copied = tensors | {operand: expanded[operand].contiguous()}
     for which in WHICH:
-        for name in algorithms(which, case, torch.float32):
+        for name in algorithms(which, case, torch.float32, device):
             with forced(name):
                 actual = call(ops, which, case, **expanded)
                 torch.testing.assert_close(actual, call(ops, which, case, **copied))
@@ -131,7 +140,7 @@ def test_weight_gradient_of_two_expanded_operands(case, value, device):
         "grad_output": torch.full((), value, device=device).expand(case.output),
     }
     copied = tensors | {name: tensors[name].contiguous() for name in ("input", "grad_output")}
-    for name in algorithms("weight_grad", case, torch.float32):
+    for name in algorithms("weight_grad", case, torch.float32, device):
         with forced(name):
             actual = call(ops, "weight_grad", case, **tensors)
             torch.testing.assert_close(
@@ -143,7 +152,7 @@ def test_overlapping_input_windows(device):
     x = data(40).to(device, torch.float32).as_strided((3, 2, 4, 5), (2, 3, 4, 1))
     case = ConvCase("", (3, 2, 4, 5), (3, 2, 2, 2))
     w = data(*case.weight).to(device, torch.float32)
-    for name in algorithms("forward", case, torch.float32):
+    for name in algorithms("forward", case, torch.float32, device):
         with forced(name):
             assert_same_bits(
                 ops.conv2d(x, w, None, *case.options),
@@ -161,7 +170,7 @@ def test_any_bias(bias_of, device):
         "expanded": data(1).expand(channels),
         "unaligned": data(channels + 1)[1:],
     }[bias_of].to(device, torch.float32)
-    for name in algorithms("forward", case, torch.float32):
+    for name in algorithms("forward", case, torch.float32, device):
         with forced(name):
             assert_same_bits(
                 call(ops, "forward", case, **tensors | {"bias": bias}),
@@ -260,7 +269,7 @@ def test_batch_0_gives_zero_weight_gradients(dtype, device):
     case = next(case for case in CONV_CASES if case.name == "batch_0")
     x = torch.empty(case.input, dtype=dtype, device=device)
     grad = torch.empty(case.output, dtype=dtype, device=device)
-    for name in algorithms("weight_grad", case, dtype):
+    for name in algorithms("weight_grad", case, dtype, device):
         with forced(name):
             dw = ops.conv2d_weight_grad(grad, x, case.weight, *case.options)
         assert torch.equal(dw, torch.zeros_like(dw))
@@ -281,7 +290,7 @@ def test_half_types_accumulate_in_float32(which, dtype, device):
         torch.ones(size, dtype=dtype, device=device)
         for size in (case.input, case.weight, case.output)
     )
-    for name in algorithms(which, case, dtype):
+    for name in algorithms(which, case, dtype, device):
         with forced(name):
             result = call(ops, which, case, x, w, None, g)
         assert (result == 3008).all()
@@ -307,7 +316,7 @@ def test_non_finite_values_stay_in_their_windows(case, value, dtype, memory_form
     x = operands(case)["input"].to(device, dtype).contiguous(memory_format=memory_format)
     x[-1, -1, -1, -1] = value
     w = torch.ones(case.weight, dtype=dtype, device=device)
-    for name in algorithms("forward", case, dtype, memory_format):
+    for name in algorithms("forward", case, dtype, device, memory_format):
         with forced(name):
             y = ops.conv2d(x, w, None, *case.options)
         assert torch.equal(~y.isfinite().cpu(), touched > 0)
@@ -315,17 +324,17 @@ def test_non_finite_values_stay_in_their_windows(case, value, dtype, memory_form
 
 def test_forced_algorithm_runs_first(device):
     for which, case in product(WHICH, CONV_CASES):
-        for name in algorithms(which, case, torch.float32):
+        for name in algorithms(which, case, torch.float32, device):
             with forced(name):
-                assert algorithms(which, case, torch.float32)[0] == name
+                assert algorithms(which, case, torch.float32, device)[0] == name
 
 
 def test_every_algorithm_is_tested():
-    """Each algorithm of the package supports one of the named problems."""
+    """Each algorithm of the package, on every device, supports one of the named problems."""
     used = {
         name
         for which, case, dtype in product(WHICH, CONV_CASES, DTYPES)
-        for memory_format in MEMORY_FORMATS
-        for name in algorithms(which, case, dtype, memory_format)
+        for capability, memory_format in product(CAPABILITIES, MEMORY_FORMATS)
+        for name in planned(which, case, dtype, capability, memory_format)
     }
     assert used == set(ops._conv2d_algorithms())

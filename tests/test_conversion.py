@@ -75,9 +75,10 @@ def test_is_idempotent():
     assert kinds(cnnops.convert(cnnops.revert(cnnops.revert(model)))) == converted
 
 
-def test_results_and_gradients_stay():
+def test_results_and_gradients_stay(device):
     torch.manual_seed(0)
     model, input = Nested().double(), torch.randn(INPUT_SHAPE, dtype=torch.float64)
+    model, input = model.to(device), input.to(device)
     output, expected = model(input), gradients(model, input)
     cnnops.convert(model)
     torch.testing.assert_close(model(input), output)
@@ -91,8 +92,8 @@ def test_the_model_itself():
         assert cnnops.revert(original) is original and type(original) is kind
 
 
-def test_keeps_hooks_and_modes():
-    model, heard = Nested(), []
+def test_keeps_hooks_and_modes(device):
+    model, heard = Nested().to(device), []
     conv = model.shared
     conv.register_forward_pre_hook(lambda *_: heard.append("pre"))
     conv.register_forward_hook(lambda *_: heard.append("forward"))
@@ -105,7 +106,7 @@ def test_keeps_hooks_and_modes():
         heard.clear()
         change(model)
         assert not conv.training and model.training and not conv.weight.requires_grad
-        model(torch.randn(INPUT_SHAPE)).sum().backward()
+        model(torch.randn(INPUT_SHAPE, device=device)).sum().backward()
         model.load_state_dict(model.state_dict())
         assert (
             heard == ["pre", "forward"] * 2 + ["backward"] * 2 + ["state_dict"] * 2 + ["load"] * 2
@@ -127,11 +128,11 @@ def test_state_dict_and_optimizer_stay():
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_converted_models_duplicate(duplicate):
-    model = cnnops.convert(Nested()).eval()
+def test_converted_models_duplicate(duplicate, device):
+    model = cnnops.convert(Nested().to(device)).eval()
     again = duplicate(model)
     assert kinds(again) == kinds(model)
-    input = torch.randn(INPUT_SHAPE)
+    input = torch.randn(INPUT_SHAPE, device=device)
     assert torch.equal(again(input), model(input))
     assert not any(isinstance(m, CNNOPS_MODULES) for m in cnnops.revert(again).modules())
     assert isinstance(model.shared, cnnops.Conv2d)

@@ -36,28 +36,28 @@ def operators(function):
     return called.names
 
 
-def operands(*requires_grad):
+def operands(device, *requires_grad):
     shapes = (2, 3, 6, 6), (4, 3, 3, 3), (4,)
     return [
-        torch.randn(shape, dtype=torch.float64, requires_grad=required)
+        torch.randn(shape, dtype=torch.float64, device=device, requires_grad=required)
         for shape, required in zip(shapes, requires_grad, strict=True)
     ]
 
 
 @pytest.mark.parametrize("call", [F.conv2d, lambda *args: torch.ops.cnnops.conv2d(*args, *CONV)])
 @pytest.mark.parametrize("which", range(1, 8))
-def test_convolution_computes_the_gradients_asked_for(call, which):
+def test_convolution_computes_the_gradients_asked_for(call, which, device):
     wanted = [bool(which & 1), bool(which & 2), bool(which & 4)]
-    output = call(*operands(*wanted))
+    output = call(*operands(device, *wanted))
     names = ["conv2d_input_grad", "conv2d_weight_grad", "conv2d_bias_grad"]
     expected = [name for name, needed in zip(names, wanted, strict=True) if needed]
     assert operators(lambda: output.sum().backward()) == expected
 
 
 @pytest.mark.parametrize("which", range(1, 4))
-def test_convolution_saves_what_the_gradients_read(which):
+def test_convolution_saves_what_the_gradients_read(which, device):
     wanted = [bool(which & 1), bool(which & 2)]
-    input, weight, bias = operands(*wanted, True)
+    input, weight, bias = operands(device, *wanted, True)
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(
         lambda x: saved.append(x.shape) or x, lambda x: x
@@ -67,8 +67,8 @@ def test_convolution_saves_what_the_gradients_read(which):
     assert saved == kept
 
 
-def test_max_pooling_stores_offsets_for_a_gradient_only():
-    input = torch.randn(1, 2, 6, 6)
+def test_max_pooling_stores_offsets_for_a_gradient_only(device):
+    input = torch.randn(1, 2, 6, 6, device=device)
     assert operators(lambda: F.max_pool2d(input, 2)) == ["max_pool2d"]
     input.requires_grad_()
     with torch.no_grad():
@@ -85,8 +85,8 @@ def test_max_pooling_stores_offsets_for_a_gradient_only():
     assert saved == [torch.uint8]
 
 
-def test_indices_have_no_gradient():
-    input = torch.randn(1, 2, 6, 6, requires_grad=True)
+def test_indices_have_no_gradient(device):
+    input = torch.randn(1, 2, 6, 6, device=device, requires_grad=True)
     output, indices = F.max_pool2d(input, 2, return_indices=True)
     assert output.requires_grad and not indices.requires_grad
 
@@ -105,14 +105,14 @@ def test_indices_have_no_gradient():
         (lambda x, w, b: F.lp_pool2d(x, 2, 2), LPPool2dFunction, "lp_pool2d"),
     ],
 )
-def test_the_functions_run_the_operators(function, name, operator):
-    output = function(*operands(True, False, False))
+def test_the_functions_run_the_operators(function, name, operator, device):
+    output = function(*operands(device, True, False, False))
     assert output.grad_fn.name() == f"{name.__name__}Backward"
-    assert operators(lambda: function(*operands(True, False, False))) == [operator]
+    assert operators(lambda: function(*operands(device, True, False, False))) == [operator]
 
 
-def test_the_public_functions():
-    input, weight, bias = operands(True, True, True)
+def test_the_public_functions(device):
+    input, weight, bias = operands(device, True, True, True)
     pooled, offsets = MaxPool2dFunction.apply(input, *WINDOW, (1, 1), False)
     assert not offsets.requires_grad and torch.equal(pooled, F.max_pool2d(input, 2))
     pairs = [
@@ -131,10 +131,10 @@ def network(input, weight, bias):
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_compiled(dynamic):
+def test_compiled(dynamic, device):
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True, dynamic=dynamic)
     for wanted in ((True, True, True), (False, True, False), (False, False, False)):
-        inputs = operands(*wanted)
+        inputs = operands(device, *wanted)
         actual, expected = compiled(*inputs), network(*inputs)
         torch.testing.assert_close(actual, expected)
         leaves = [x for x in inputs if x.requires_grad]
@@ -145,8 +145,8 @@ def test_compiled(dynamic):
             )
 
 
-def test_functional_transforms():
-    input, weight, bias = operands(False, False, False)
+def test_functional_transforms(device):
+    input, weight, bias = operands(device, False, False, False)
 
     def loss(*args):
         return network(*args).square().sum()
@@ -173,8 +173,8 @@ def test_functional_transforms():
         lambda x, w: F.lp_pool2d(x, 2, 2),
     ],
 )
-def test_what_is_not_supported_says_so(function):
-    input, weight, _ = operands(False, False, False)
+def test_what_is_not_supported_says_so(function, device):
+    input, weight, _ = operands(device, False, False, False)
     with pytest.raises(NotImplementedError, match="jvp function"):
         torch.func.jvp(lambda x: function(x, weight), (input,), (input,))
     with pytest.raises(RuntimeError, match="does not have vmap support"):
@@ -192,19 +192,19 @@ def test_what_is_not_supported_says_so(function):
         lambda x, w, b: F.l2_pool2d(x, 3, 2, 1, True),
     ],
 )
-def test_tensor_subclasses(function):
+def test_tensor_subclasses(function, device):
     class Tagged(torch.Tensor):
         pass
 
-    input, weight, bias = operands(False, False, False)
+    input, weight, bias = operands(device, False, False, False)
     expected = function(input, weight, bias)
     actual = function(input.as_subclass(Tagged), weight, bias)
     assert type(actual) is Tagged
     assert torch.equal(actual.as_subclass(torch.Tensor), expected)
 
 
-def test_third_derivative_of_an_empty_window_is_zero():
-    input = torch.zeros(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+def test_third_derivative_of_an_empty_window_is_zero(device):
+    input = torch.zeros(1, 1, 4, 4, dtype=torch.float64, device=device, requires_grad=True)
     value = F.l2_pool2d(input, 2).sum()
     for _ in range(3):
         (gradient,) = torch.autograd.grad(value, input, create_graph=True)

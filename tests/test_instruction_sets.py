@@ -46,6 +46,7 @@ def test_core(file, capability):
     result = run(
         ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", HERE / file],
         CNNOPS_CPU_CAPABILITY=capability,
+        CNNOPS_TEST_DEVICES="cpu",
         CNNOPS_HYPOTHESIS_PROFILE="quick",
         OMP_NUM_THREADS=str(torch.get_num_threads()),
     )

@@ -5,8 +5,6 @@ batch that is expanded from one image and costs no memory. The tests wait for ea
 parallel workers never hold two such maps.
 """
 
-import fcntl
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,18 +19,9 @@ CONV = [SIDE - 2, SIDE - 2], [0, 0, 0, 0], [1, 1], 1
 
 
 @pytest.fixture(autouse=True)
-def one_at_a_time(tmp_path_factory):
-    with open(tmp_path_factory.getbasetemp().parent / "large.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@pytest.fixture(autouse=True)
-def no_poison():
-    """Filling gigabytes with NaN would take most of the time here."""
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    yield
-    torch.utils.deterministic.fill_uninitialized_memory = True
+def room_for_a_map(much_memory, request):
+    if "device" in request.fixturenames:
+        much_memory(request.getfixturevalue("device"), 10e9)
 
 
 def corners(x):

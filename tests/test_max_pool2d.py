@@ -63,9 +63,10 @@ def test_forward_equals_torch(case, kind, device):
         y, indices = cnnops.functional.max_pool2d(
             x, *case.window, case.dilation, case.ceil_mode, return_indices=True
         )
-        reference, places = torch_reference(x, case)
-        torch.testing.assert_close(y, reference, rtol=0, atol=0, equal_nan=True)
-        assert torch.equal(indices, places)
+        # On the CPU: torch's CUDA kernel gives windows of -inf another index.
+        reference, places = torch_reference(x.cpu(), case)
+        torch.testing.assert_close(y.cpu(), reference, rtol=0, atol=0, equal_nan=True)
+        assert torch.equal(indices.cpu(), places)
         assert indices.dtype == places.dtype
         assert y.stride() == reference.stride()
 

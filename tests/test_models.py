@@ -79,9 +79,9 @@ def test_own_network_is_made_of_own_modules(name):
 
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_own_network_equals_itself_on_torch(name, memory_format):
-    model = build(name).to(memory_format=memory_format)
-    input = torch.randn(4, OWN[name][0], 32, 32).contiguous(memory_format=memory_format)
+def test_own_network_equals_itself_on_torch(name, memory_format, device):
+    model = build(name).to(device, memory_format=memory_format)
+    input = torch.randn(4, OWN[name][0], 32, 32).to(device, memory_format=memory_format)
     state = copy.deepcopy(model.state_dict())
     actual = run(model, input)
     model.load_state_dict(state)
@@ -127,10 +127,10 @@ def test_cifar_networks_take_other_sizes(name, size):
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_torchvision_network_equals_torch(name):
+def test_torchvision_network_equals_torch(name, device):
     size = TORCHVISION[name]
-    model = build(name).eval()
-    input = torch.randn(2, 3, size, size)
+    model = build(name).to(device).eval()
+    input = torch.randn(2, 3, size, size).to(device)
     expected = run(model, input)
     cnnops.convert(model)
     assert kernels(model)[0] > 0 and kernels(model)[1] == 0
@@ -138,11 +138,11 @@ def test_torchvision_network_equals_torch(name):
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_torchvision_network_in_training_equals_torch(name):
+def test_torchvision_network_in_training_equals_torch(name, device):
     """Batch statistics, and GoogLeNet's auxiliary classifiers."""
     size = TORCHVISION[name]
-    model = without_dropout(build(name).double())
-    input = torch.randn(2, 3, size, size, dtype=torch.float64)
+    model = without_dropout(build(name).to(device).double())
+    input = torch.randn(2, 3, size, size, dtype=torch.float64).to(device)
     state = copy.deepcopy(model.state_dict())
     expected = run(model, input)
     model.load_state_dict(state)
@@ -169,17 +169,17 @@ def test_torchvision_state_dicts_load_both_ways(name):
     assert all(torch.equal(first, second) for first, second in pairs)
 
 
-def test_transfer_learning_trains_only_the_new_head():
+def test_transfer_learning_trains_only_the_new_head(device):
     """A frozen ResNet-18 with a new head, converted: one step moves the head and nothing else."""
     torch.manual_seed(0)
     model = torchvision.models.resnet18(weights=None)
     for p in model.parameters():
         p.requires_grad_(False)
     model.fc = nn.Linear(model.fc.in_features, 5)
-    cnnops.convert(model).eval()
+    cnnops.convert(model.to(device)).eval()
     before = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=1e-3)
-    input, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 3])
+    input, labels = torch.randn(4, 3, 64, 64).to(device), torch.arange(4).to(device)
     loss = nn.functional.cross_entropy(model(input), labels)
     loss.backward()
     optimizer.step()

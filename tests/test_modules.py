@@ -56,9 +56,9 @@ def twins(request):
     return ours, getattr(nn, name)(*args, **kwargs)
 
 
-def input_of(module, *shape):
+def input_of(module, *shape, device="cpu"):
     parameter = next(module.parameters(), torch.empty(0))
-    return torch.randn(shape, dtype=parameter.dtype)
+    return torch.randn(shape, dtype=parameter.dtype, device=device)
 
 
 def assert_same_state(ours, theirs):
@@ -76,9 +76,9 @@ def test_is_the_torch_module(twins):
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 9, 8), (4, 9, 8), (0, 4, 9, 8)])
-def test_result(twins, shape):
-    ours, theirs = twins
-    input = input_of(theirs, *shape).requires_grad_()
+def test_result(twins, shape, device):
+    ours, theirs = (module.to(device) for module in twins)
+    input = input_of(theirs, *shape, device=device).requires_grad_()
     actual, expected = ours(input), theirs(input)
     torch.testing.assert_close(actual, expected)
     grad_output = torch.randn_like(expected)
@@ -129,18 +129,18 @@ def test_every_torch_class_takes_the_same_arguments():
         assert ours.__defaults__ == theirs.__defaults__
 
 
-def test_max_pool_returns_indices():
-    input = torch.randn(2, 3, 7, 6)
+def test_max_pool_returns_indices(device):
+    input = torch.randn(2, 3, 7, 6, device=device)
     for arguments in ({"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1}):
         ours = cnnops.MaxPool2d(return_indices=True, **arguments)(input)
         theirs = nn.MaxPool2d(return_indices=True, **arguments)(input)
         assert all(map(torch.equal, ours, theirs))
 
 
-def test_transposed_output_size():
-    theirs = nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1)
+def test_transposed_output_size(device):
+    theirs = nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1, device=device)
     ours = cnnops.convert(copy.deepcopy(theirs))
-    input = torch.randn(1, 3, 5, 5)
+    input = torch.randn(1, 3, 5, 5, device=device)
     for size in ([9, 10], [2, 2, 10, 9], None):
         torch.testing.assert_close(ours(input, size), theirs(input, size))
     with pytest.raises(ValueError, match="requested an output size"):
@@ -155,21 +155,22 @@ def test_transposed_padding_mode():
 class TestMorePadding:
     """The paddings torch.nn does not have."""
 
-    def test_full(self):
+    def test_full(self, device):
         conv = cnnops.Conv2d(3, 2, (3, 2), padding="full", dilation=(1, 2), stride=(1, 2))
+        conv.to(device)
         assert repr(conv) == (
             "Conv2d(3, 2, kernel_size=(3, 2), stride=(1, 2), padding=full, dilation=(1, 2))"
         )
-        input = torch.randn(1, 3, 5, 6)
+        input = torch.randn(1, 3, 5, 6, device=device)
         expected = nn.functional.conv2d(input, conv.weight, conv.bias, (1, 2), (2, 2), (1, 2))
         torch.testing.assert_close(conv(input), expected)
 
     @pytest.mark.parametrize("size", [1, 2, 5, 6, 7])
     @pytest.mark.parametrize("stride", [1, 2, 3, 7])
     @pytest.mark.parametrize("kernel", [1, 2, 3])
-    def test_same_with_stride(self, size, stride, kernel):
-        conv = cnnops.Conv2d(2, 2, kernel, stride=stride, padding="same", dilation=2)
-        input = torch.randn(1, 2, size, size)
+    def test_same_with_stride(self, size, stride, kernel, device):
+        conv = cnnops.Conv2d(2, 2, kernel, stride=stride, padding="same", dilation=2).to(device)
+        input = torch.randn(1, 2, size, size, device=device)
         output = conv(input)
         samples = -(-size // stride)
         total = max((samples - 1) * stride + 2 * (kernel - 1) + 1 - size, 0)
@@ -180,9 +181,9 @@ class TestMorePadding:
         torch.testing.assert_close(output, expected)
 
     @pytest.mark.parametrize("padding,pads", [("full", (2, 2, 2, 2)), ("same", (0, 1, 0, 1))])
-    def test_with_a_padding_mode(self, padding, pads):
-        conv = cnnops.Conv2d(2, 2, 3, stride=2, padding=padding, padding_mode="reflect")
-        input = torch.randn(1, 2, 6, 6)
+    def test_with_a_padding_mode(self, padding, pads, device):
+        conv = cnnops.Conv2d(2, 2, 3, stride=2, padding=padding, padding_mode="reflect").to(device)
+        input = torch.randn(1, 2, 6, 6, device=device)
         padded = nn.functional.pad(input, pads, mode="reflect")
         expected = nn.functional.conv2d(padded, conv.weight, conv.bias, 2)
         torch.testing.assert_close(conv(input), expected)
@@ -204,8 +205,8 @@ class TestMorePadding:
             cnnops.Conv2d(2, 3, 3, padding="half")
 
 
-def test_infinite_norms_are_the_extremes():
-    input = torch.randn(2, 3, 7, 6)
+def test_infinite_norms_are_the_extremes(device):
+    input = torch.randn(2, 3, 7, 6, device=device)
     for norm_type, extreme in ((torch.inf, torch.amax), (-torch.inf, torch.amin)):
         pooled = cnnops.LPPool2d(norm_type, 2)(input)
         windows = input.abs().unfold(2, 2, 2).unfold(3, 2, 2)
@@ -217,8 +218,8 @@ class TestL2Pool2d:
         "kernel_size,stride,padding,ceil_mode",
         [(2, None, 0, False), ((3, 2), 2, 1, False), (4, (3, 2), (1, 2), True)],
     )
-    def test_result(self, kernel_size, stride, padding, ceil_mode):
-        input = torch.randn(2, 3, 7, 8)
+    def test_result(self, kernel_size, stride, padding, ceil_mode, device):
+        input = torch.randn(2, 3, 7, 8, device=device)
         pool = cnnops.L2Pool2d(kernel_size, stride, padding, ceil_mode)
         average = nn.AvgPool2d(kernel_size, stride, padding, ceil_mode)
         height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size,) * 2

@@ -86,10 +86,7 @@ def test_every_operator_is_checked():
 @pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_opcheck(name, memory_format, device):
-    arguments = tuple(
-        a.detach().to(device).requires_grad_(a.requires_grad) if torch.is_tensor(a) else a
-        for a in in_format(ARGUMENTS[name](), memory_format)
-    )
+    arguments = leaves_on(device, in_format(ARGUMENTS[name](), memory_format))
     torch.library.opcheck(getattr(ops, name).default, arguments)
 
 
@@ -101,11 +98,12 @@ def test_fake_output_is_that_of_the_kernel(name, memory_format, device):
     operator = getattr(ops, name).default
     real = describe(operator(*on(device, arguments)))
     assert describe(operator(*on("meta", arguments))) == real
+    leaves = leaves_on(device, arguments)
     environment = ShapeEnv()
     with FakeTensorMode(shape_env=environment) as mode:
         fake = [
             mode.from_tensor(a, symbolic_context=dynamic(a)) if torch.is_tensor(a) else a
-            for a in arguments
+            for a in leaves
         ]
         result = operator(*fake)
     hints = [
@@ -117,6 +115,13 @@ def test_fake_output_is_that_of_the_kernel(name, memory_format, device):
 
 def dynamic(tensor):
     return StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DYNAMIC] * tensor.dim())
+
+
+def leaves_on(device, arguments):
+    return tuple(
+        a.detach().to(device).requires_grad_(a.requires_grad) if torch.is_tensor(a) else a
+        for a in arguments
+    )
 
 
 def on(device, arguments):

@@ -110,7 +110,7 @@ def test_conv2d(device, case, dtype, first, second, seed):
     magnitude = reference(case, x.abs(), w.abs(), None if bias is None else bias.abs())
     x, w = arranged(x.to(device, dtype), first), arranged(w.to(device, dtype), second)
     bias = None if bias is None else bias.to(device, dtype)
-    for name in algorithms("forward", case, dtype, memory_format_of(first)):
+    for name in algorithms("forward", case, dtype, device, memory_format_of(first)):
         with forced(name) as factor:
             y = ops.conv2d(x, w, bias, *case.options)
         assert_within(y, exact, magnitude, factor)
@@ -126,7 +126,7 @@ def test_conv2d_input_grad(device, case, dtype, first, second, seed):
         for grad, f in ((g, w), (g.abs(), w.abs()))
     )
     g, w = arranged(g.to(device, dtype), first), arranged(w.to(device, dtype), second)
-    for name in algorithms("input_grad", case, dtype, memory_format_of(first)):
+    for name in algorithms("input_grad", case, dtype, device, memory_format_of(first)):
         with forced(name) as factor:
             dx = ops.conv2d_input_grad(g, w, case.input, *case.options)
         assert_within(dx, exact, magnitude, factor)
@@ -144,7 +144,7 @@ def test_conv2d_weight_grad(device, case, dtype, first, second, seed):
     bias_magnitude = g.abs().sum((0, 2, 3))
     bias_exact = g.sum((0, 2, 3))
     g, x = arranged(g.to(device, dtype), first), arranged(x.to(device, dtype), second)
-    for name in algorithms("weight_grad", case, dtype, memory_format_of(first)):
+    for name in algorithms("weight_grad", case, dtype, device, memory_format_of(first)):
         with forced(name) as factor:
             dw = ops.conv2d_weight_grad(g, x, case.weight, *case.options)
         assert_within(dw, exact, magnitude, factor)

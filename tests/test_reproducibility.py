@@ -1,12 +1,13 @@
 """The same image gives the same bits: whatever the batch size, the number of threads, the run."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 
 from cases import CONV_CASES, DTYPES, MEMORY_FORMATS, POOL_CASES, ConvCase, PoolCase, data, ids
-from checks import algorithms, assert_same_bits, forced
+from checks import CAPABILITIES, algorithms, assert_same_bits, forced, planned
 
 ops = torch.ops.cnnops
 CONV_NAMES = (
@@ -61,7 +62,7 @@ def conv_calls(case, dtype, memory_format, device):
         "weight_grad": lambda: ops.conv2d_weight_grad(g, x, case.weight, *case.options),
     }
     for which, call in calls.items():
-        for name in algorithms(which, case, dtype, memory_format):
+        for name in algorithms(which, case, dtype, device, memory_format):
             yield which, name, call
 
 
@@ -93,7 +94,7 @@ def test_convolutions_over_batch_sizes(case, dtype, memory_format, device, threa
         ),
     }
     for which, call in calls.items():
-        for name in algorithms(which, case, dtype, memory_format):
+        for name in algorithms(which, case, dtype, device, memory_format):
             with forced(name):
                 for whole in thread_counts(lambda call=call: call(slice(None))):
                     for n in (slice(0, 1), slice(4, 5), slice(1, 4)):
@@ -102,21 +103,19 @@ def test_convolutions_over_batch_sizes(case, dtype, memory_format, device, threa
 
 @pytest.mark.parametrize("which", ["forward", "input_grad", "weight_grad"])
 @pytest.mark.parametrize("case", CONV_CASES, ids=ids(CONV_CASES))
-def test_choice_of_algorithm(case, which, device, thread_counts):
+def test_choice_of_algorithm(case, which, thread_counts):
     """Neither the batch size nor the number of threads has a say in it."""
-    plans = [
-        algorithms(which, ConvCase("", (n, *case.input[1:]), *_rest(case)), dtype, memory_format)
-        for n in (1, 2, 64)
-        for dtype, memory_format in product(DTYPES, MEMORY_FORMATS)
-    ]
-    count = len(plans) // 3
-    assert plans[:count] == plans[count : 2 * count] == plans[2 * count :]
-    first, *others = thread_counts(lambda: algorithms(which, case, torch.float32))
+
+    def choices(n):
+        problem = replace(case, input=(n, *case.input[1:]))
+        return [
+            list(planned(which, problem, dtype, capability, memory_format))
+            for dtype, capability, memory_format in product(DTYPES, CAPABILITIES, MEMORY_FORMATS)
+        ]
+
+    assert choices(1) == choices(2) == choices(64)
+    first, *others = thread_counts(lambda: choices(1))
     assert all(other == first for other in others)
-
-
-def _rest(case):
-    return case.weight, case.stride, case.padding, case.dilation, case.groups
 
 
 def test_bias_gradient_over_threads(device, thread_counts):

@@ -22,7 +22,7 @@ def tensor(rows, dtype, device):
 def convolutions(x, w, bias=None, stride=1, padding=0):
     """The forward result of every algorithm that takes the problem, with its error factor."""
     case = ConvCase("", tuple(x.shape), tuple(w.shape), (stride,) * 2, (padding,) * 4)
-    names = algorithms("forward", case, x.dtype)
+    names = algorithms("forward", case, x.dtype, x.device)
     assert names
     for name in names:
         with forced(name) as factor:
@@ -129,7 +129,7 @@ def test_weight_gradient_terms(dtype, device):
     d = torch.tensor([[2, -3], [5, 7]], dtype=dtype, device=device)
     expected = [[(x[p : p + 2, q : q + 2] * d).sum().item() for q in range(2)] for p in range(2)]
     case = ConvCase("", (1, 1, 3, 3), (1, 1, 2, 2))
-    for name in algorithms("weight_grad", case, dtype):
+    for name in algorithms("weight_grad", case, dtype, device):
         with forced(name):
             dw = ops.conv2d_weight_grad(d[None, None], x[None, None], case.weight, *case.options)
         assert_exact(dw, expected)
@@ -145,7 +145,7 @@ def test_input_gradient_by_the_rotated_filter(dtype, device):
         dtype=torch.float64,
     )[None, None]
     case = ConvCase("", (1, 1, 4, 4), (1, 1, 2, 2))
-    for name in algorithms("input_grad", case, dtype):
+    for name in algorithms("input_grad", case, dtype, device):
         with forced(name) as factor:
             dx = ops.conv2d_input_grad(d, w, case.input, *case.options)
         assert_within(dx, expected, expected, factor)
@@ -176,11 +176,11 @@ def test_fully_connected_layer_in_matrix_form(dtype, device):
     maps, kernel, grad = x[:, :, None, None], w.t()[:, :, None, None], d[:, :, None, None]
     for y, _ in convolutions(maps, kernel):
         assert_exact(y, (x.double() @ w.double()).tolist())
-    for name in algorithms("weight_grad", case, dtype):
+    for name in algorithms("weight_grad", case, dtype, device):
         with forced(name):
             dw = ops.conv2d_weight_grad(grad, maps, case.weight, *case.options)
         assert_exact(dw, (x.double().t() @ d.double()).t().tolist())
-    for name in algorithms("input_grad", case, dtype):
+    for name in algorithms("input_grad", case, dtype, device):
         with forced(name):
             dx = ops.conv2d_input_grad(grad, kernel, case.input, *case.options)
         assert_exact(dx, (d.double() @ w.double().t()).tolist())
@@ -219,11 +219,11 @@ def test_average_pooling_is_a_depthwise_convolution(dtype, device):
     quarter = torch.full(case.weight, 0.25, dtype=dtype, device=device)
     window = [2, 2], [2, 2], [0, 0]
     average = ops.avg_pool2d(x, *window, False, True, None)
-    for name in algorithms("forward", case, dtype):
+    for name in algorithms("forward", case, dtype, device):
         with forced(name):
             assert_exact(ops.conv2d(x, quarter, None, *case.options), average.tolist())
     spread = ops.avg_pool2d_backward(grad, [6, 8], *window, False, True, None)
-    for name in algorithms("input_grad", case, dtype):
+    for name in algorithms("input_grad", case, dtype, device):
         with forced(name):
             dx = ops.conv2d_input_grad(grad, quarter, case.input, *case.options)
         assert_exact(dx, spread.tolist())
@@ -235,7 +235,7 @@ def test_l2_pooling_is_square_convolution_and_root(dtype, device):
     x = torch.randint(-5, 6, case.input).to(device, dtype)
     ones = torch.ones(case.weight, dtype=dtype, device=device)
     pooled = ops.lp_pool2d(x, 2.0, [2, 2], [2, 2], [0, 0], False)
-    for name in algorithms("forward", case, dtype):
+    for name in algorithms("forward", case, dtype, device):
         with forced(name):
             squares = ops.conv2d(x * x, ones, None, *case.options)
         roots = squares.double().cpu().sqrt()
