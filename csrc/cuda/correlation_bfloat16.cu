@@ -1,4 +1,5 @@
 // Correlations of bfloat16: on tensor cores, and widened to float where these do not know it.
+#include "correlation_gemm.cuh"
 #include "kernels.h"
 #include "simt.cuh"
 #include "source_chunks.cuh"

@@ -1,4 +1,5 @@
 // Correlations of float64.
+#include "correlation_gemm.cuh"
 #include "kernels.h"
 #include "simt.cuh"
 #include "source_chunks.cuh"

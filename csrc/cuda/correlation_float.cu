@@ -1,4 +1,5 @@
 // Correlations of float32: exact products, and on tensor cores in TF32.
+#include "correlation_gemm.cuh"
 #include "kernels.h"
 #include "simt.cuh"
 #include "source_chunks.cuh"

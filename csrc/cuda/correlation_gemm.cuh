@@ -7,161 +7,13 @@
 // bits in every batch.
 #pragma once
 
-#include "conv2d_parameters.h"
-#include "divider.cuh"
-#include "numbers.cuh"
+#include "filter_rows.cuh"
 #include "ptx.cuh"
+#include "result_tile.cuh"
 #include "tile.cuh"
+#include "tile_place.cuh"
 
 namespace cnnops::cuda {
-
-// The part of a correlation that a block computes.
-struct TilePlace {
-  int64_t group, first_pixel, first_channel, pixels;  // pixels: of the lattice
-  int lattice, row_axis, column_axis;
-
-  // For all threads of the block; it lies in shared memory, since registers are scarce in the product.
-  template <class Math>
-  __device__ void find(const CorrelationParameters& parameters) {
-    const int64_t pixel_tile = int64_t(blockIdx.x) / parameters.channel_tiles;
-    const int64_t rest = pixel_tile / parameters.pixel_tiles;
-    lattice = int(rest / parameters.groups);
-    row_axis = lattice / parameters.lattices.column_count;
-    column_axis = lattice % parameters.lattices.column_count;
-    group = rest - lattice * parameters.groups.divisor;
-    first_pixel = (pixel_tile - rest * parameters.pixel_tiles.divisor) * Math::kRows;
-    first_channel = (blockIdx.x - pixel_tile * parameters.channel_tiles.divisor) * Math::kColumns;
-    pixels = parameters.batch * parameters.lattices.rows[row_axis].axis.count *
-             parameters.lattices.columns[column_axis].axis.count;
-  }
-};
-
-// A pixel of a lattice: image, row and column in the lattice.
-struct LatticePixel {
-  int64_t n, i, j;
-};
-
-inline __device__ LatticePixel lattice_pixel(int64_t pixel, const LatticeAxis& h,
-                                             const LatticeAxis& w) {
-  const int64_t j = take_digit(pixel, w.count);
-  const int64_t i = take_digit(pixel, h.count);
-  return {pixel, i, j};
-}
-
-// Copies rows of the packed filter.
-template <class Math>
-struct FilterRows {
-  using Operand = typename Math::Operand;
-  static constexpr int kStep = kThreads / kChunks;  // rows between two copies of a thread
-  static constexpr int kCopies = (Math::kColumns + kStep - 1) / kStep;
-
-  const CorrelationParameters& parameters;
-  const Operand* source;
-  int rows, place;
-
-  __device__ FilterRows(const CorrelationParameters& all, const TilePlace& at) : parameters(all) {
-    const int row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
-    const int64_t rows_before =
-        (at.lattice * parameters.groups.divisor + at.group) * parameters.produce + at.first_channel;
-    source = static_cast<const Operand*>(parameters.filter) +
-             (rows_before + row) * parameters.filter_row + chunk * kChunk<Operand>;
-    const int64_t left = parameters.produce - at.first_channel;
-    rows = int(left < Math::kColumns ? left : Math::kColumns) - row;
-    place = chunk_place(row, chunk);
-  }
-
-  // Steps are copied one after the other.
-  __device__ void copy(uint4* tile) {
-#pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      if (kStep <= Math::kColumns || threadIdx.x / kChunks < Math::kColumns)
-        copy_async(tile + place + i * kStep * kChunks, source + i * kStep * parameters.filter_row,
-                   i * kStep < rows);
-    }
-    source += kRow<Operand>;
-  }
-};
-
-template <class Math, class Storage>
-struct ResultTile {
-  using Sum = typename Math::Sum;
-  static constexpr int kPitch = Math::kColumns + 1;  // no bank conflict along rows or columns
-
-  const CorrelationParameters& parameters;
-  const TilePlace& at;
-  Sum* slab;
-
-  // Puts the sums of rows [first, first + kSlab) into shared memory.
-  __device__ void stage(const Math& math, int first) const {
-    math.for_each([&](int row, int column, Sum sum) {
-      if (row / kSlab == first / kSlab) slab[(row - first) * kPitch + column] = sum;
-    });
-  }
-
-  __device__ Sum with_bias(int row, int column) const {
-    const Sum sum = slab[row * kPitch + column];
-    if (parameters.bias == nullptr) return sum;
-    const int64_t channel = at.group * parameters.produce + at.first_channel + column;
-    return sum + widen(static_cast<const Storage*>(parameters.bias)[channel]);
-  }
-
-  // Null where the lattice has no such pixel.
-  __device__ Storage* first_channel_of(int64_t pixel) const {
-    if (pixel >= at.pixels) return nullptr;
-    const LatticeAxis& rows = parameters.lattices.rows[at.row_axis];
-    const LatticeAxis& columns = parameters.lattices.columns[at.column_axis];
-    const LatticePixel position = lattice_pixel(pixel, rows, columns);
-    const CorrelationAxis &h = rows.axis, &w = columns.axis;
-    const Strides4& stride = parameters.result_stride;
-    return static_cast<Storage*>(parameters.result) + position.n * stride.n +
-           (h.first + position.i * h.step) * stride.h + (w.first + position.j * w.step) * stride.w +
-           (at.group * parameters.produce + at.first_channel) * stride.c;
-  }
-
-  __device__ int channels() const {
-    const int64_t left = parameters.produce - at.first_channel;
-    return int(left < Math::kColumns ? left : Math::kColumns);
-  }
-
-  // Lanes along pixels.
-  __device__ void store_pixels(int first) const {
-    const int row = threadIdx.x % kSlab;
-    Storage* result = first_channel_of(at.first_pixel + first + row);
-    if (result == nullptr) return;
-    for (int column = threadIdx.x / kSlab; column < channels(); column += kThreads / kSlab)
-      result[column * parameters.result_stride.c] = narrow<Storage>(with_bias(row, column));
-  }
-
-  // Lanes along channels, kVector of them in a store.
-  template <int kVector>
-  __device__ void store_channels(int first) const {
-    constexpr int kLanes = Math::kColumns / kVector;
-    const int column = threadIdx.x % kLanes * kVector;
-    if (column >= channels()) return;
-    for (int row = threadIdx.x / kLanes; row < kSlab; row += kThreads / kLanes) {
-      Storage* result = first_channel_of(at.first_pixel + first + row);
-      if (result == nullptr) return;
-      alignas(16) Storage values[kVector];
-#pragma unroll
-      for (int v = 0; v < kVector; ++v) values[v] = narrow<Storage>(with_bias(row, column + v));
-      if constexpr (kVector == 1) {
-        result[column] = values[0];
-      } else {
-        *reinterpret_cast<uint4*>(result + column) = *reinterpret_cast<const uint4*>(values);
-      }
-    }
-  }
-
-  __device__ void store(int first) const {
-    if (parameters.result_stride.c != 1) {
-      store_pixels(first);
-    } else if (parameters.vector_channels == kChunk<Storage>) {
-      store_channels<kChunk<Storage>>(first);
-    } else {
-      store_channels<1>(first);
-    }
-  }
-};
 
 // Along the reduction.
 template <class Operand>
@@ -221,11 +73,13 @@ __device__ void correlate(const CorrelationParameters& parameters, uint4* shared
 
   const ResultTile<Math, Storage> result{parameters, at,
                                          reinterpret_cast<typename Math::Sum*>(shared)};
+  __syncthreads();
+  result.load_bias();
   for (int first = 0; first < Math::kRows; first += kSlab) {
-    __syncthreads();
     result.stage(math, first);
     __syncthreads();
     result.store(first);
+    __syncthreads();
   }
 }
 

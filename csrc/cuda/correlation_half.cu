@@ -1,4 +1,5 @@
 // Correlations of half types on tensor cores.
+#include "correlation_gemm.cuh"
 #include "kernels.h"
 #include "source_chunks.cuh"
 #include "source_gather.cuh"

@@ -68,7 +68,7 @@ struct GradChunks {
       copy_async(to, grad + pixel.grad, grad_exists & pixel.exists());
     });
     input_column.copy(shared.input_tile(stage), pixels, [&](uint4* to, const GradPixel& pixel) {
-      const bool inside = is_inside(pixel.h + tap.h, pixel.w + tap.w, height, width);
+      const bool inside = is_inside(pixel.first.x + tap.h, pixel.first.y + tap.w, height, width);
       copy_async(to, input + pixel.input, inside);
     });
   }

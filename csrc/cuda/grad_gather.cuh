@@ -4,6 +4,7 @@
 
 #include "map.cuh"
 #include "operands.cuh"
+#include "source_tap.cuh"
 #include "weight_grad_gemm.cuh"
 
 namespace cnnops::cuda {
@@ -54,10 +55,10 @@ struct InputSide {
         height(parameters.input_h),
         width(parameters.input_w) {}
 
-  __device__ Row row(int index) const { return taps[index]; }
+  __device__ Row row(int index) const { return load_tap(taps + index); }
 
   __device__ Storage element(const Row& tap, const GradPixel& pixel) const {
-    const bool inside = is_inside(pixel.h + tap.h, pixel.w + tap.w, height, width);
+    const bool inside = is_inside(pixel.first.x + tap.h, pixel.first.y + tap.w, height, width);
     if (!inside) return Storage{};
     return *reinterpret_cast<const Storage*>(base + pixel.input + tap.offset);
   }

@@ -10,8 +10,9 @@ namespace cnnops::cuda {
 // compiler spills registers to fit in one more.
 inline constexpr int kPool2dThreads = 128, kPool2dBlocks = 4;
 
-// Bytes of the channels that a thread folds side by side.
-inline constexpr int kPool2dGroupBytes = 16;
+// Bytes of the channels that a thread folds side by side, and the most rows it computes, one after
+// the other.
+inline constexpr int kPool2dGroupBytes = 16, kPool2dRows = 4;
 
 // One axis of a pooling. Sample i of the input lies under tap t of window p where
 //   i + padding = p * stride + t * dilation.
@@ -39,15 +40,15 @@ struct Pool2dOperand {
 // One pass. A kernel reads `first` and `second` at the samples of a window, `own` at the position of
 // the result, and writes `result` and `extra` there, which are dense in the result's memory format.
 struct Pool2dParams {
-  int64_t threads;                // that have a result to compute
-  Divider groups, rows, columns;  // of the result; a group of channels is one thread's
-  int64_t channels;
-  bool channels_last;  // of the result
+  int64_t threads;                              // that have results to compute
+  Divider channel_groups, row_groups, columns;  // of the result; a thread has one of each
+  int64_t channels, rows, rows_a_thread;
+  int64_t plane, row;  // elements from channel to channel and from row to row
+  bool channels_last;
   Pool2dAxis h, w;
   Pool2dOperand first, second;
   ConstTensor own;
   void *result, *extra;
-  int64_t plane;  // elements of the result from channel to channel
   bool count_include_pad;
   int64_t divisor_override;  // 0: none
   Pool2dExponents exponents;

@@ -44,7 +44,8 @@ inline __device__ Walk covering_windows(const Pool2dAxis& axis, int64_t i) {
   const int64_t from = i + axis.padding - tap * axis.dilation.divisor;
   if (tap >= axis.kernel || from < 0) return {};
   const int64_t last = axis.dilation.divisor == 1 ? window : from / axis.stride;
-  int64_t first_j = 0, last_j = (axis.kernel - 1 - tap) / axis.period;
+  int64_t first_j = 0, last_j = 0;
+  if (tap + axis.period.divisor < axis.kernel) last_j = (axis.kernel - 1 - tap) / axis.period;
   if (last >= axis.output) first_j = divide_up(last - axis.output + 1, axis.step);
   if (last < last_j * axis.step.divisor) last_j = last / axis.step;
   return {last - last_j * axis.step.divisor, axis.step.divisor,

@@ -1,9 +1,9 @@
 // Window operations: every result is a fold over the source samples its window covers, each channel
-// for itself, in the order of the samples. A thread owns one position of the result in a group of
-// channels, which share the geometry of the window, and writes it whole: nothing is shared.
+// for itself, in the order of the samples. A thread owns a few positions of the result, one below the
+// other, in a group of channels, and writes them whole: nothing is shared. The group shares the
+// geometry of the window, the positions share the columns of theirs.
 //
 // An operation is a struct Op, made from (params, position, rows, columns), with
-// - Number: the type it computes in;
 // - First, Second: the element types read at each sample of a window; Own: at the position of the
 //   result; Result, Extra: written there; None for those it lacks;
 // - kPlanes: channels a thread of the row kernel folds side by side;
@@ -26,7 +26,7 @@ struct Position {
   int64_t n, c, h, w;
 };
 
-// Where a thread's results belong: their position, and the element of a dense tensor it is.
+// Where a result of a thread belongs: its position, and the element of a dense tensor it is.
 struct Place {
   Position at;
   int64_t element;
@@ -41,7 +41,6 @@ struct Tap {
 // What an operation starts from.
 template <class T>
 struct WindowOp {
-  using Number = Accumulate<T>;
   using First = T;
   using Second = None;
   using Own = None;
@@ -148,11 +147,11 @@ __device__ void sweep_window(const Op& op, const Pool2dParams& params, const Pos
 }
 
 template <class Op, class Channels>
-__device__ void fold_window(const Pool2dParams& params, const Place& place,
+__device__ void fold_window(const Pool2dParams& params, const Place& place, const Walk& columns,
                             const Channels& channels) {
   constexpr int kLanes = Channels::kLanes;
   const Position& at = place.at;
-  const Walk rows = Op::walk(params.h, at.h), columns = Op::walk(params.w, at.w);
+  const Walk rows = Op::walk(params.h, at.h);
   const Op op(params, at, rows, columns);
   const auto own = load_own<typename Op::Own>(params.own.data, params.own.stride, at, channels);
   typename Op::State states[kLanes];
@@ -176,6 +175,16 @@ __device__ void fold_window(const Pool2dParams& params, const Place& place,
   store(extra, params.extra, place.element, params.plane, channels);
 }
 
+// `place` is the uppermost of the thread's.
+template <class Op, class Channels>
+__device__ void fold_windows(const Pool2dParams& params, Place place, const Channels& channels) {
+  const Walk columns = Op::walk(params.w, place.at.w);
+  const int64_t end = min(place.at.h + params.rows_a_thread, params.rows);
+#pragma unroll 1
+  for (; place.at.h < end; ++place.at.h, place.element += params.row)
+    fold_window<Op>(params, place, columns, channels);
+}
+
 inline __device__ int64_t thread_index() {
   return static_cast<int64_t>(blockIdx.x) * kPool2dThreads + threadIdx.x;
 }
@@ -184,22 +193,20 @@ inline __device__ int64_t thread_index() {
 inline __device__ Place place_in_rows(const Pool2dParams& params, int64_t index, int group) {
   Position at;
   at.w = take_digit(index, params.columns);
-  at.h = take_digit(index, params.rows);
-  at.c = take_digit(index, params.groups) * group;
+  at.h = take_digit(index, params.row_groups) * params.rows_a_thread;
+  at.c = take_digit(index, params.channel_groups) * group;
   at.n = index;
-  return {at,
-          (at.n * params.channels + at.c) * params.plane + at.h * params.columns.divisor + at.w};
+  return {at, (at.n * params.channels + at.c) * params.plane + at.h * params.row + at.w};
 }
 
 // Neighbouring threads have neighbouring groups of channels.
 inline __device__ Place place_in_channels(const Pool2dParams& params, int64_t index, int group) {
-  const int64_t element = index * group;
   Position at;
-  at.c = take_digit(index, params.groups) * group;
+  at.c = take_digit(index, params.channel_groups) * group;
   at.w = take_digit(index, params.columns);
-  at.h = take_digit(index, params.rows);
+  at.h = take_digit(index, params.row_groups) * params.rows_a_thread;
   at.n = index;
-  return {at, element};
+  return {at, (at.n * params.rows + at.h) * params.row + at.w * params.channels + at.c};
 }
 
 // Contiguous results: lanes along columns. The last group of an image may have fewer channels than
@@ -210,12 +217,12 @@ __global__ __launch_bounds__(kPool2dThreads, kPool2dBlocks) void pool2d_rows(
   const int64_t index = thread_index();
   if (index >= params.threads) return;
   Place place = place_in_rows(params, index, Op::kPlanes);
-  if (place.at.c + Op::kPlanes <= params.channels) {
-    fold_window<Op>(params, place, ChannelPlanes<Op::kPlanes>{});
+  if (Op::kPlanes == 1 || place.at.c + Op::kPlanes <= params.channels) {
+    fold_windows<Op>(params, place, ChannelPlanes<Op::kPlanes>{});
   } else {
 #pragma unroll 1
     for (; place.at.c < params.channels; ++place.at.c, place.element += params.plane)
-      fold_window<Op>(params, place, ChannelPlanes<1>{});
+      fold_windows<Op>(params, place, ChannelPlanes<1>{});
   }
 }
 
@@ -225,7 +232,7 @@ __global__ __launch_bounds__(kPool2dThreads, kPool2dBlocks) void pool2d_channels
     const __grid_constant__ Pool2dParams params) {
   const int64_t index = thread_index();
   if (index >= params.threads) return;
-  fold_window<Op>(params, place_in_channels(params, index, width), ChannelVector<width>{});
+  fold_windows<Op>(params, place_in_channels(params, index, width), ChannelVector<width>{});
 }
 
 }  // namespace cnnops::cuda

@@ -38,14 +38,15 @@ struct Simt {
     }
   }
 
-  // visit(row, column, sum) for every sum this thread holds.
+  // visit(row, column, sums) for all sums this thread holds, kAdjacent of a row at a time.
+  static constexpr int kAdjacent = 1;
   template <class Visit>
   __device__ void for_each(Visit visit) const {
 #pragma unroll
     for (int i = 0; i < kOwnRows; ++i) {
 #pragma unroll
       for (int j = 0; j < kOwnColumns; ++j)
-        visit(first_row + i * 16, first_column + j * 16, sum[i][j]);
+        visit(first_row + i * 16, first_column + j * 16, &sum[i][j]);
     }
   }
 

@@ -4,9 +4,12 @@
 
 #include <type_traits>
 
-#include "correlation_gemm.cuh"
 #include "map.cuh"
 #include "operands.cuh"
+#include "ptx.cuh"
+#include "source_tap.cuh"
+#include "tile.cuh"
+#include "tile_place.cuh"
 
 namespace cnnops::cuda {
 
@@ -30,7 +33,7 @@ struct Chunks {
     const int row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
     place = chunk_place(row, chunk);
     taps = parameters.taps + at.lattice * parameters.tap_entries + chunk;
-    tap = *taps;
+    tap = load_tap(taps);
     const Strides4& stride = parameters.source_stride;
     const int64_t channel = at.group * parameters.reduce;
 #pragma unroll
@@ -56,7 +59,7 @@ struct Chunks {
       copy_async(tile + place + i * kStep * kChunks, base[i] + tap.offset, inside);
     }
     taps += kChunks;
-    tap = *taps;
+    tap = load_tap(taps);
   }
 
   // Makes operands of this thread's copies, once they have landed.

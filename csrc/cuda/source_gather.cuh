@@ -2,8 +2,11 @@
 // go along pixels; every thread gathers whole chunks of a pixel's patch.
 #pragma once
 
-#include "correlation_gemm.cuh"
 #include "operands.cuh"
+#include "ptx.cuh"
+#include "source_tap.cuh"
+#include "tile.cuh"
+#include "tile_place.cuh"
 
 namespace cnnops::cuda {
 
@@ -51,7 +54,7 @@ struct Gather {
     for (int i = 0; i < kOwn; ++i) {
 #pragma unroll
       for (int k = 0; k < kElements; ++k) {
-        const SourceTap tap = taps[step * kRow<Operand> + i * kStep * kElements + k];
+        const SourceTap tap = load_tap(taps + step * kRow<Operand> + i * kStep * kElements + k);
         const bool inside =
             unsigned(h + tap.h) < unsigned(height) && unsigned(w + tap.w) < unsigned(width);
         values[i][k] = inside ? *reinterpret_cast<const Storage*>(base + tap.offset) : Storage{};

@@ -47,7 +47,8 @@ struct TensorCore {
     }
   }
 
-  // visit(row, column, sum) for every sum this thread holds.
+  // visit(row, column, sums) for all sums this thread holds, kAdjacent of a row at a time.
+  static constexpr int kAdjacent = 2;
   template <class Visit>
   __device__ void for_each(Visit visit) const {
 #pragma unroll
@@ -55,9 +56,9 @@ struct TensorCore {
 #pragma unroll
       for (int j = 0; j < kColumnBlocks; ++j) {
 #pragma unroll
-        for (int word = 0; word < 4; ++word) {
-          visit(first_row + i * 16 + lane / 4 + word / 2 * 8,
-                first_column + j * 8 + lane % 4 * 2 + word % 2, sum[i][j][word]);
+        for (int half = 0; half < 2; ++half) {
+          visit(first_row + i * 16 + half * 8 + lane / 4, first_column + j * 8 + lane % 4 * 2,
+                &sum[i][j][half * 2]);
         }
       }
     }

@@ -16,13 +16,13 @@
 
 namespace cnnops::cuda {
 
-// An output pixel: where it lies in grad_output, and the first sample of its window in the input.
-// Behind the last pixel h is kOutside.
+// An output pixel: where it lies in grad_output, and the first sample of its window in the input, by
+// its place in memory and its row (x) and column (y). Behind the last pixel the row is kOutside.
 struct GradPixel {
   int64_t grad, input;  // bytes
-  int32_t h, w;
+  int2 first;
 
-  __device__ bool exists() const { return h != kOutside; }
+  __device__ bool exists() const { return first.x != kOutside; }
 };
 
 // The part of a weight gradient that a block computes.
@@ -69,7 +69,7 @@ struct GradShared {
   __device__ void locate_pixels(const WeightGradParameters& parameters, int batch) {
     if (threadIdx.x >= kBatch * kPixels) return;
     const int64_t index = place.first_pixel + int64_t(batch) * kBatch * kPixels + threadIdx.x;
-    GradPixel pixel{0, 0, kOutside, 0};
+    GradPixel pixel{0, 0, {kOutside, 0}};
     if (index < place.last_pixel) {
       int64_t n = index;
       const int64_t q = take_digit(n, parameters.output_w);
@@ -78,7 +78,8 @@ struct GradShared {
       const int h = int(p) * parameters.stride_h - parameters.padding_top;
       const int w = int(q) * parameters.stride_w - parameters.padding_left;
       pixel = {(n * grad.n + p * grad.h + q * grad.w) * parameters.element_bytes,
-               (n * input.n + h * input.h + w * input.w) * parameters.element_bytes, h, w};
+               (n * input.n + h * input.h + w * input.w) * parameters.element_bytes,
+               {h, w}};
     }
     pixels[batch % 2][threadIdx.x] = pixel;
   }
@@ -92,16 +93,36 @@ struct GradShared {
   }
 };
 
-template <class Math, class Sum>
+// By one store.
+template <int count, class Sum>
+__device__ void store_adjacent(Sum* to, const Sum* sums) {
+  if constexpr (count == 2) {
+    *reinterpret_cast<float2*>(to) = {sums[0], sums[1]};
+  } else {
+    *to = *sums;
+  }
+}
+
+template <class Math>
 __device__ void write_partial(const WeightGradParameters& parameters, const GradPlace& at,
                               const Math& math) {
+  using Sum = typename Math::Sum;
   Sum* partial =
       static_cast<Sum*>(parameters.partial) +
       (at.split * parameters.groups.divisor + at.group) * parameters.rows * parameters.columns;
-  math.for_each([&](int tile_row, int tile_column, Sum sum) {
+  const bool is_whole = parameters.columns % Math::kAdjacent == 0;
+  math.for_each([&](int tile_row, int tile_column, const Sum* sums) {
     const int64_t row = at.first_row + tile_row, column = at.first_column + tile_column;
-    if (row < parameters.rows && column < parameters.columns)
-      partial[row * parameters.columns + column] = sum;
+    if (row >= parameters.rows || column >= parameters.columns) return;
+    Sum* to = partial + row * parameters.columns + column;
+    if (is_whole) {
+      store_adjacent<Math::kAdjacent>(to, sums);
+    } else {
+#pragma unroll
+      for (int i = 0; i < Math::kAdjacent; ++i) {
+        if (column + i < parameters.columns) to[i] = sums[i];
+      }
+    }
   });
 }
 
@@ -151,7 +172,7 @@ __device__ void sum_weight_grad(const WeightGradParameters& parameters, GradShar
     }
   }
   wait_for_copies<0>();
-  write_partial<Math, typename Math::Sum>(parameters, shared.place, math);
+  write_partial(parameters, shared.place, math);
 }
 
 template <class Math, class Storage, template <class, class> class Loader>

@@ -103,9 +103,9 @@ std::tuple<std::vector<std::string>, std::vector<int64_t>> conv2d_plan(
   std::vector<int64_t> workspaces;
   for (const Conv2dAlgorithm& algorithm : allowed_algorithms(conv2d_algorithms(problem))) {
     names.emplace_back(algorithm.name);
-    workspaces.push_back(
-        has_result(problem) ? algorithm.plan(problem, tensors, settings, nullptr).workspace_bytes
-                            : 0);
+    workspaces.push_back(has_result(problem)
+                             ? algorithm.plan(problem, tensors, settings, nullptr).workspace_bytes
+                             : 0);
   }
   return {names, workspaces};
 }

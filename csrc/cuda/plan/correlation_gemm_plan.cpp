@@ -46,9 +46,10 @@ int32_t vector_channels(const Conv2dProblem& problem, const CorrelationSides& si
   return problem.channels_last && is_multiple(sides.produce, vector) ? int32_t(vector) : 0;
 }
 
+// The tiles in flight, and later the staged sums with the bias.
 int64_t shared_bytes(const GemmVariant& variant) {
   const int64_t tiles = kStages * (variant.rows + variant.columns) * kRowBytes;
-  const int64_t slab = kSlab * (variant.columns + 1) * variant.sum_bytes;
+  const int64_t slab = (kSlab * (variant.columns + 1) + variant.columns) * variant.sum_bytes;
   return std::max(tiles, slab);
 }
 

@@ -61,6 +61,9 @@ Pool2dAxis pool2d_axis(const WindowAxis& axis) {
           .step = divider(step)};
 }
 
+// About those that the largest GPUs hold at once.
+constexpr int64_t kManyThreads = int64_t(1) << 18;
+
 ConstTensor as_const(const MutableTensor& tensor) { return {tensor.data, tensor.stride}; }
 
 // From the input to the output, or from the output back to the input.
@@ -79,9 +82,10 @@ class Pool2dLaunch {
     const Pair result = forward ? problem.shape.output : problem.shape.input;
     params.channels = problem.shape.channels;
     params.channels_last = problem.channels_last;
-    params.plane = problem.channels_last ? 1 : result.h * result.w;
-    params.rows = divider(result.h);
+    params.rows = result.h;
     params.columns = divider(result.w);
+    params.plane = problem.channels_last ? 1 : result.h * result.w;
+    params.row = problem.channels_last ? result.w * params.channels : result.w;
     params.h = pool2d_axis(grid.h);
     params.w = pool2d_axis(grid.w);
     tap_step_ = {(forward ? params.h.dilation : params.h.step).divisor,
@@ -117,15 +121,8 @@ class Pool2dLaunch {
   Plan single_windows(const std::string& op) const {
     return params.channels_last ? channels(op, 1) : rows(op, 1);
   }
-  // A kernel whose threads take groups of so many channels.
-  Plan plan(const std::string& kernel, int64_t group) const {
-    Pool2dParams all = params;
-    const int64_t groups = ceil_div(params.channels, group);
-    all.groups = divider(groups);
-    all.threads = batch_ * groups * params.rows.divisor * params.columns.divisor;
-    const int64_t blocks = ceil_div<int64_t>(all.threads, kPool2dThreads);
-    return {{make_launch(kernel, blocks, kPool2dThreads, all)}};
-  }
+  // A kernel whose threads have one result each.
+  Plan single(const std::string& kernel) const { return plan(kernel, 1, 1); }
 
   Pool2dParams params;
 
@@ -138,10 +135,34 @@ class Pool2dLaunch {
   }
 
   Plan rows(const std::string& op, int64_t group) const {
-    return plan("pool2d_rows<" + op + ">", group);
+    return plan("pool2d_rows<" + op + ">", group, rows_a_thread(group));
   }
   Plan channels(const std::string& op, int64_t group) const {
-    return plan("pool2d_channels<" + op + ", " + std::to_string(group) + ">", group);
+    return plan("pool2d_channels<" + op + ", " + std::to_string(group) + ">", group,
+                rows_a_thread(group));
+  }
+
+  int64_t threads(int64_t channels_a_thread, int64_t rows_a_thread) const {
+    return batch_ * ceil_div(params.channels, channels_a_thread) *
+           ceil_div(params.rows, rows_a_thread) * params.columns.divisor;
+  }
+
+  // As many as leave enough threads to fill a large GPU. The results have the same bits for any.
+  int64_t rows_a_thread(int64_t channels_a_thread) const {
+    int64_t rows = kPool2dRows;
+    while (rows > 1 && threads(channels_a_thread, rows) < kManyThreads) rows /= 2;
+    return rows;
+  }
+
+  // A kernel whose threads take groups of so many channels, and so many rows.
+  Plan plan(const std::string& kernel, int64_t channels_a_thread, int64_t rows_a_thread) const {
+    Pool2dParams all = params;
+    all.threads = threads(channels_a_thread, rows_a_thread);
+    all.channel_groups = divider(ceil_div(params.channels, channels_a_thread));
+    all.row_groups = divider(ceil_div(params.rows, rows_a_thread));
+    all.rows_a_thread = rows_a_thread;
+    const int64_t blocks = ceil_div<int64_t>(all.threads, kPool2dThreads);
+    return {{make_launch(kernel, blocks, kPool2dThreads, all)}};
   }
 
   // Whether a group of channels that starts here can be accessed as a vector, or as two.
@@ -191,7 +212,7 @@ Plan plan_max_pool2d_select(const Pool2dProblem& problem, const MaxPool2dTensors
   launch.read(launch.params.first, tensors.values, sample);
   launch.read(launch.params.own, as_const(tensors.offsets), offset);
   launch.write(launch.params.result, tensors.result, sample);
-  return launch.plan("max_pool2d_select<" + sample.name + ", " + offset.name + ">", 1);
+  return launch.single("max_pool2d_select<" + sample.name + ", " + offset.name + ">");
 }
 
 Plan plan_max_pool2d_indices(const Pool2dProblem& problem, const MaxPool2dTensors& tensors) {
@@ -199,7 +220,7 @@ Plan plan_max_pool2d_indices(const Pool2dProblem& problem, const MaxPool2dTensor
   Pool2dLaunch launch(problem, Direction::kForward);
   launch.read(launch.params.own, as_const(tensors.offsets), offset);
   launch.write(launch.params.result, tensors.result, {"long", 8});
-  return launch.plan("max_pool2d_indices<" + offset.name + ">", 1);
+  return launch.single("max_pool2d_indices<" + offset.name + ">");
 }
 
 namespace {

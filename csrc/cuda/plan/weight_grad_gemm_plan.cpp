@@ -42,8 +42,8 @@ GradAccess grad_access(const Conv2dShape& shape, const Conv2dTensors& tensors,
 // GradShared of weight_grad_gemm.cuh.
 int64_t shared_bytes(const GemmVariant& variant) {
   const int64_t tiles = kStages * (variant.rows + variant.columns) * kRowBytes;
-  return tiles + 2 * kThreads * kGradPixelBytes +
-         variant.columns * int64_t(sizeof(SourceTap)) + kGradPlaceBytes;
+  return tiles + 2 * kThreads * kGradPixelBytes + variant.columns * int64_t(sizeof(SourceTap)) +
+         kGradPlaceBytes;
 }
 
 class WeightGradGemm {
