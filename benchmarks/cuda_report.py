@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import cuda_roofline, machine_code
-from .cuda_goals import Row, rows, shortcomings
+from .cuda_goals import (
+    FFMA_ALLOWANCES,
+    INTEGER_ALLOWANCES,
+    LEAST_FFMA_SHARE,
+    MOST_INTEGERS_PER_TENSOR,
+    Row,
+    rows,
+    shortcomings,
+)
 from .cuda_problems import launches_by_kernel
 from .markdown import squeeze, table
 
@@ -123,6 +131,25 @@ def sections(arch: int, found: list[Row], warnings: list[str]) -> Iterator[str]:
     yield _list("Compiled, but launched by no plan for this architecture", dead)
 
 
+def allowances() -> str:
+    """The kernels that are held to less than the goals."""
+    lines = [
+        [f"`{one.kernels}`", f"{one.limit:.0%} FFMA", f"{LEAST_FFMA_SHARE:.0%}", one.reason]
+        for one in FFMA_ALLOWANCES
+    ] + [
+        [
+            f"`{one.kernels}`",
+            f"{one.limit:g} integer / MMA",
+            f"{MOST_INTEGERS_PER_TENSOR}",
+            one.reason,
+        ]
+        for one in INTEGER_ALLOWANCES
+    ]
+    return "Main loops out of the goals' reach:\n\n" + table(
+        ("kernels whose name matches", "are held to", "instead of", "because"), lines
+    )
+
+
 def _list(title: str, items: list[str]) -> str:
     return "\n".join([f"{title}:\n", *items]) + "\n" if items else ""
 
@@ -132,7 +159,7 @@ def report(options: argparse.Namespace) -> str:
     version, flags = machine_code.find_tools().version, " ".join(machine_code.flags())
     introduction = INTRODUCTION.format(command=_command(), version=version, flags=flags)
     overview = table(SUMMARY, (summary(arch, *found) for arch, found in reports.items()))
-    parts = [introduction, overview + "\n"]
+    parts = [introduction, overview + "\n", allowances() + "\n"]
     for arch in options.details or options.arch:
         parts += filter(None, sections(arch, *reports[arch]))
     return "\n".join(parts)

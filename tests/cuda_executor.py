@@ -81,8 +81,7 @@ def download(buffer, like):
     """The wholly written contents of a buffer as a tensor with the layout of `like`."""
     assert buffer.unwritten() == 0, f"{buffer.unwritten()} bytes of the result were not written"
     result = torch.empty_strided(like.size(), like.stride(), dtype=like.dtype)
-    flat = torch.from_numpy(buffer.array(np.uint8).copy()).view(like.dtype)
-    torch.as_strided(result, (result.numel(),), (1,)).copy_(flat)
+    _storage_bytes(result)[:] = buffer.array(np.uint8)
     return result
 
 

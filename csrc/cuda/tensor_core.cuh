@@ -14,7 +14,8 @@ struct TensorCore {
   using Sum = float;
   static constexpr int kRows = rows, kColumns = columns;
   static constexpr bool kExists = kArchitecture >= 80 || std::is_same_v<T, __half>;
-  static constexpr int kResidentBlocks = 2;  // on a multiprocessor
+  // On a multiprocessor. Before 8.0 it has shared memory for one.
+  static constexpr int kResidentBlocks = kArchitecture >= 80 ? 2 : 1;
 
   // Eight warps side by side; each has a part of kWarpRows x kWarpColumns.
   static constexpr int kWarpsAcross = columns >= 128 ? 4 : 2;

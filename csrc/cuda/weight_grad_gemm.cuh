@@ -17,12 +17,13 @@
 namespace cnnops::cuda {
 
 // An output pixel: where it lies in grad_output, and the first sample of its window in the input, by
-// its place in memory and its row (x) and column (y). Behind the last pixel the row is kOutside.
+// its place in memory and its row (x) and column (y). Behind the last pixel `grad` is negative and the
+// row kOutside.
 struct GradPixel {
   int64_t grad, input;  // bytes
   int2 first;
 
-  __device__ bool exists() const { return first.x != kOutside; }
+  __device__ bool exists() const { return grad >= 0; }
 };
 
 // The part of a weight gradient that a block computes.
@@ -69,7 +70,7 @@ struct GradShared {
   __device__ void locate_pixels(const WeightGradParameters& parameters, int batch) {
     if (threadIdx.x >= kBatch * kPixels) return;
     const int64_t index = place.first_pixel + int64_t(batch) * kBatch * kPixels + threadIdx.x;
-    GradPixel pixel{0, 0, {kOutside, 0}};
+    GradPixel pixel{-1, 0, {kOutside, 0}};
     if (index < place.last_pixel) {
       int64_t n = index;
       const int64_t q = take_digit(n, parameters.output_w);
