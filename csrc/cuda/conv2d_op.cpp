@@ -20,7 +20,7 @@ bool allows_tf32() { return at::globalContext().allowTF32CuDNN(at::Float32Op::CO
 
 void run_pass(const Conv2dProblem& problem, const Conv2dTensors& tensors, const at::Tensor& like) {
   const Conv2dAlgorithm algorithm = allowed_algorithms(conv2d_algorithms(problem)).front();
-  const Conv2dSettings settings{device_limits(like), allows_tf32()};
+  const Conv2dSettings settings{code_device(), allows_tf32()};
   run([&](char* workspace) { return algorithm.plan(problem, tensors, settings, workspace); }, like);
 }
 

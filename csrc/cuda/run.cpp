@@ -43,12 +43,10 @@ void start(const Launch& launch, cudaStream_t stream) {
 
 }  // namespace
 
-Device device_limits(const at::Tensor& tensor) {
-  int major = 0, minor = 0;
-  const int device = tensor.get_device();
-  C10_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  C10_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
-  return {10 * major + minor};
+Device code_device() {
+  cudaFuncAttributes attributes{};
+  C10_CUDA_CHECK(cudaFuncGetAttributes(&attributes, function_named("tabulate_taps")));
+  return {attributes.ptxVersion};
 }
 
 void run(const std::function<Plan(char* workspace)>& make_plan, const at::Tensor& like) {

@@ -10,7 +10,9 @@
 
 namespace cnnops::cuda {
 
-Device device_limits(const at::Tensor& tensor);
+// The GPU that the code was compiled for that runs on the current device; the device itself may be
+// newer, and have more.
+Device code_device();
 
 // make_plan(workspace) plans the same launches for every workspace; null only asks for its size.
 // The device of `like` is current.

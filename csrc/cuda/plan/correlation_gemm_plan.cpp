@@ -36,7 +36,9 @@ SourceAccess source_access(const Conv2dProblem& problem, const CorrelationSides&
                            const GemmVariant& variant) {
   if (has_chunks(problem, sides, variant))
     return {"Chunks", variant.chunk(), TapOrder::kChannelsInner};
-  const bool channels_inner = sides.source_stride.c < sides.source_stride.w;
+  // The same order for the same strides, wherever the memory starts: bits must not depend on that.
+  const bool channels_inner =
+      sides.source_stride.c == 1 || sides.source_stride.c < sides.source_stride.w;
   return {"Gather", 1, channels_inner ? TapOrder::kChannelsInner : TapOrder::kChannelsOuter};
 }
 

@@ -5,7 +5,7 @@
 #include "../../arena.h"
 #include "../tile.h"
 #include "correlation_sides.h"
-#include "gemm_variant.h"
+#include "element_type.h"
 #include "sum_plan.h"
 
 namespace cnnops::cuda {

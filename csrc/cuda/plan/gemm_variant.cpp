@@ -46,24 +46,6 @@ GemmVariant variant_of(DType dtype, const Conv2dSettings& settings, int64_t rows
 
 }  // namespace
 
-std::string storage_name(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat64:
-      return "double";
-    case DType::kFloat32:
-      return "float";
-    case DType::kBFloat16:
-      return "__nv_bfloat16";
-    case DType::kFloat16:
-      return "__half";
-  }
-  __builtin_unreachable();
-}
-
-int64_t size_of(DType dtype) {
-  return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
-}
-
 GemmVariant correlation_variant(DType dtype, const Conv2dSettings& settings, int64_t columns) {
   const int64_t rows = dtype == DType::kFloat64 ? 64 : 128;
   return variant_of(dtype, settings, rows, tile_columns(columns, rows));

@@ -3,15 +3,11 @@
 
 #include <string>
 
-#include "../../scalar_types.h"
 #include "../tile.h"
 #include "conv2d_plan.h"
+#include "element_type.h"
 
 namespace cnnops::cuda {
-
-// "float", "__half" and the like.
-std::string storage_name(DType dtype);
-int64_t size_of(DType dtype);
 
 // How a pass multiplies: on tensor cores, or by fused multiply-adds.
 struct GemmVariant {

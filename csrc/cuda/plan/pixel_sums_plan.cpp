@@ -4,7 +4,7 @@
 #include "../conv2d_parameters.h"
 #include "../tile.h"
 #include "direct_plan.h"
-#include "gemm_variant.h"
+#include "element_type.h"
 #include "sum_plan.h"
 
 namespace cnnops::cuda {
@@ -42,7 +42,7 @@ Plan plan_sums(PixelSumParameters parameters, SumParameters sums, const char* te
   return plan;
 }
 
-bool has_inner_channels(const Strides4& stride) { return stride.c < stride.w; }
+bool has_inner_channels(const Strides4& stride) { return stride.c == 1 || stride.c < stride.w; }
 
 }  // namespace
 

@@ -5,29 +5,10 @@
 
 #include "../../correlation.h"
 #include "../pool2d_params.h"
+#include "element_type.h"
 
 namespace cnnops::cuda {
 namespace {
-
-// An element of a tensor, as CUDA C++ spells it.
-struct ElementType {
-  std::string name;
-  int64_t bytes;
-};
-
-ElementType sample_type(const Pool2dProblem& problem) {
-  switch (problem.dtype) {
-    case DType::kFloat64:
-      return {"double", 8};
-    case DType::kFloat32:
-      return {"float", 4};
-    case DType::kBFloat16:
-      return {"__nv_bfloat16", 2};
-    case DType::kFloat16:
-      return {"__half", 2};
-  }
-  __builtin_unreachable();
-}
 
 ElementType offset_type(const Pool2dProblem& problem) {
   const Pair& kernel = problem.shape.kernel;
@@ -74,7 +55,7 @@ class Pool2dLaunch {
  public:
   Pool2dLaunch(const Pool2dProblem& problem, Direction direction)
       : params{},
-        group_(kPool2dGroupBytes / sample_type(problem).bytes),
+        group_(kPool2dGroupBytes / element_type(problem.dtype).bytes),
         vectors_(problem.shape.channels % group_ == 0),
         batch_(problem.shape.batch) {
     const WindowGrid grid = window_grid(problem.shape);
@@ -181,7 +162,7 @@ class Pool2dLaunch {
 }  // namespace
 
 Plan plan_max_pool2d(const Pool2dProblem& problem, const MaxPool2dTensors& tensors) {
-  const ElementType sample = sample_type(problem);
+  const ElementType sample = element_type(problem.dtype);
   Pool2dLaunch launch(problem, Direction::kForward);
   launch.read(launch.params.first, tensors.values, sample);
   launch.write(launch.params.result, tensors.result, sample);
@@ -189,7 +170,7 @@ Plan plan_max_pool2d(const Pool2dProblem& problem, const MaxPool2dTensors& tenso
 }
 
 Plan plan_max_pool2d_with_offsets(const Pool2dProblem& problem, const MaxPool2dTensors& tensors) {
-  const ElementType sample = sample_type(problem), offset = offset_type(problem);
+  const ElementType sample = element_type(problem.dtype), offset = offset_type(problem);
   Pool2dLaunch launch(problem, Direction::kForward);
   launch.read(launch.params.first, tensors.values, sample);
   launch.write(launch.params.result, tensors.result, sample);
@@ -198,7 +179,7 @@ Plan plan_max_pool2d_with_offsets(const Pool2dProblem& problem, const MaxPool2dT
 }
 
 Plan plan_max_pool2d_backward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors) {
-  const ElementType sample = sample_type(problem), offset = offset_type(problem);
+  const ElementType sample = element_type(problem.dtype), offset = offset_type(problem);
   Pool2dLaunch launch(problem, Direction::kBackward);
   launch.read(launch.params.first, tensors.values, sample);
   launch.read(launch.params.second, as_const(tensors.offsets), offset);
@@ -207,7 +188,7 @@ Plan plan_max_pool2d_backward(const Pool2dProblem& problem, const MaxPool2dTenso
 }
 
 Plan plan_max_pool2d_select(const Pool2dProblem& problem, const MaxPool2dTensors& tensors) {
-  const ElementType sample = sample_type(problem), offset = offset_type(problem);
+  const ElementType sample = element_type(problem.dtype), offset = offset_type(problem);
   Pool2dLaunch launch(problem, Direction::kForward);
   launch.read(launch.params.first, tensors.values, sample);
   launch.read(launch.params.own, as_const(tensors.offsets), offset);
@@ -227,7 +208,7 @@ namespace {
 
 Plan plan_avg(const std::string& op, Direction direction, const Pool2dProblem& problem,
               const AvgPool2dTensors& tensors) {
-  const ElementType sample = sample_type(problem);
+  const ElementType sample = element_type(problem.dtype);
   Pool2dLaunch launch(problem, direction);
   launch.read(launch.params.first, tensors.values, sample);
   launch.write(launch.params.result, tensors.result, sample);
@@ -255,7 +236,7 @@ Plan plan_avg_pool2d_backward(const Pool2dProblem& problem, const AvgPool2dTenso
 }
 
 Plan plan_lp_pool2d(const Pool2dProblem& problem, const LPPool2dTensors& tensors) {
-  const ElementType sample = sample_type(problem);
+  const ElementType sample = element_type(problem.dtype);
   Pool2dLaunch launch(problem, Direction::kForward);
   launch.read(launch.params.first, tensors.input, sample);
   launch.write(launch.params.result, tensors.result, sample);
@@ -263,7 +244,7 @@ Plan plan_lp_pool2d(const Pool2dProblem& problem, const LPPool2dTensors& tensors
 }
 
 Plan plan_lp_pool2d_backward(const Pool2dProblem& problem, const LPPool2dTensors& tensors) {
-  const ElementType sample = sample_type(problem);
+  const ElementType sample = element_type(problem.dtype);
   Pool2dLaunch launch(problem, Direction::kBackward);
   launch.read(launch.params.first, tensors.grad_output, sample);
   launch.read(launch.params.second, tensors.output, sample);

@@ -34,7 +34,7 @@ GradAccess grad_access(const Conv2dShape& shape, const Conv2dTensors& tensors,
       has_chunks(tensors.output, shape.out_channels / shape.groups, chunk)) {
     return {"GradChunks", TapOrder::kChannelsInner};
   }
-  if (tensors.input.stride.c < tensors.input.stride.w)
+  if (tensors.input.stride.c == 1 || tensors.input.stride.c < tensors.input.stride.w)
     return {"ChannelLanes", TapOrder::kChannelsInner};
   return {"PixelLanes", TapOrder::kChannelsOuter};
 }
