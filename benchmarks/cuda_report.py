@@ -98,7 +98,7 @@ def mix_cells(row: Row) -> list[str]:
 
 SUMMARY = (
     *("architecture", "kernels", "warnings", "most registers", "spill", "use local memory"),
-    *("fewest warps", "miss a goal"),
+    *("fewest warps", "fall short"),
 )
 
 
@@ -125,7 +125,7 @@ def sections(arch: int, found: list[Row], warnings: list[str]) -> Iterator[str]:
     header = ("main loop", "instructions", "loops inside", "FMA share", "integer / MMA", *MIX)
     yield table(header, map(mix_cells, launched)) + "\n"
     missed = [f"- `{row.kernel.name}`: {text}" for row in launched for text in shortcomings(row)]
-    yield _list("Goals missed", missed) or "No goal is missed.\n"
+    yield _list("Goals missed", missed) or "Every kernel reaches what it is held to.\n"
     yield _list("Warnings of the compiler", [f"- {line}" for line in warnings])
     dead = [f"- `{row.kernel.name}`" for row in found if not row.launch]
     yield _list("Compiled, but launched by no plan for this architecture", dead)
