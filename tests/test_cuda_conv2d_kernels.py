@@ -100,6 +100,23 @@ def test_forward_fills_tiles(case, dtype, memory_format, capability):
     assert_right(case, "forward", dtype, memory_format, "implicit_gemm", capability)
 
 
+# Channels that fill no 16 bytes, few and many of them: what the sample above leaves out.
+HALF_CASES = [
+    CASES["cifar_block"],
+    TILE_CASES[0],
+    ConvCase("odd_channels", (1, 15, 6, 6), (70, 15, 3, 3), padding=(1, 1, 1, 1)),
+]
+
+
+@pytest.mark.parametrize("capability", [75, 80])
+@pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("which", ["forward", "weight_grad"])
+@pytest.mark.parametrize("case", HALF_CASES, ids=ids(HALF_CASES))
+def test_half_types(case, which, dtype, memory_format, capability):
+    assert_right(case, which, dtype, memory_format, "implicit_gemm", capability)
+
+
 @pytest.mark.parametrize("which", WHICH)
 @pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
 @pytest.mark.parametrize("case", TILE_CASES, ids=ids(TILE_CASES))
