@@ -8,11 +8,10 @@
 #include "gemm_variant.h"
 #include "implicit_gemm_plan.h"
 #include "lattice_tables.h"
+#include "memory_order.h"
 
 namespace cnnops::cuda {
 namespace {
-
-bool is_multiple(int64_t value, int64_t of) { return value % of == 0; }
 
 // How a pass fills the tiles of its source.
 struct SourceAccess {
@@ -21,31 +20,20 @@ struct SourceAccess {
   TapOrder order;
 };
 
-// Whether 16 bytes of channels lie next to each other, and aligned, at every pixel.
-bool has_chunks(const Conv2dProblem& problem, const CorrelationSides& sides,
-                const GemmVariant& variant) {
-  const int64_t chunk = variant.chunk();
-  const Strides4& stride = sides.source_stride;
-  return variant.operand_bytes == size_of(problem.dtype) && stride.c == 1 &&
-         is_multiple(sides.reduce, chunk) && is_multiple(stride.n, chunk) &&
-         is_multiple(stride.h, chunk) && is_multiple(stride.w, chunk) &&
-         is_multiple(static_cast<int64_t>(reinterpret_cast<uintptr_t>(sides.source)), kChunkBytes);
-}
-
 SourceAccess source_access(const Conv2dProblem& problem, const CorrelationSides& sides,
                            const GemmVariant& variant) {
-  if (has_chunks(problem, sides, variant))
-    return {"Chunks", variant.chunk(), TapOrder::kChannelsInner};
-  // The same order for the same strides, wherever the memory starts: bits must not depend on that.
-  const bool channels_inner =
-      sides.source_stride.c == 1 || sides.source_stride.c < sides.source_stride.w;
-  return {"Gather", 1, channels_inner ? TapOrder::kChannelsInner : TapOrder::kChannelsOuter};
+  const bool copies = variant.operand_bytes == size_of(problem.dtype) &&
+                      has_chunks(sides.source, sides.source_stride, sides.reduce, variant.chunk());
+  if (copies) return {"Chunks", variant.chunk(), TapOrder::kChannelsInner};
+  return {"Gather", 1,
+          has_inner_channels(sides.source_stride) ? TapOrder::kChannelsInner
+                                                  : TapOrder::kChannelsOuter};
 }
 
 // Channels a store of 16 bytes may hold, or 0.
 int32_t vector_channels(const Conv2dProblem& problem, const CorrelationSides& sides) {
   const int64_t vector = kChunkBytes / size_of(problem.dtype);
-  return problem.channels_last && is_multiple(sides.produce, vector) ? int32_t(vector) : 0;
+  return problem.channels_last && sides.produce % vector == 0 ? int32_t(vector) : 0;
 }
 
 // The tiles in flight, and later the staged sums with the bias.

@@ -5,6 +5,7 @@
 #include "../tile.h"
 #include "direct_plan.h"
 #include "element_type.h"
+#include "memory_order.h"
 #include "sum_plan.h"
 
 namespace cnnops::cuda {
@@ -41,8 +42,6 @@ Plan plan_sums(PixelSumParameters parameters, SumParameters sums, const char* te
   plan.workspace_bytes = arena.size();
   return plan;
 }
-
-bool has_inner_channels(const Strides4& stride) { return stride.c == 1 || stride.c < stride.w; }
 
 }  // namespace
 

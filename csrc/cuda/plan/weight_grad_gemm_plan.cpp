@@ -6,6 +6,7 @@
 #include "gemm_variant.h"
 #include "implicit_gemm_plan.h"
 #include "lattice_tables.h"
+#include "memory_order.h"
 #include "sum_plan.h"
 
 namespace cnnops::cuda {
@@ -19,23 +20,17 @@ struct GradAccess {
   TapOrder order;
 };
 
-// Whether 16 bytes of channels lie next to each other, and aligned, at every pixel.
-bool has_chunks(const MutableTensor& tensor, int64_t channels, int64_t chunk) {
-  const Strides4& stride = tensor.stride;
-  return stride.c == 1 && channels % chunk == 0 && stride.n % chunk == 0 && stride.h % chunk == 0 &&
-         stride.w % chunk == 0 && reinterpret_cast<uintptr_t>(tensor.data) % kChunkBytes == 0;
-}
-
 GradAccess grad_access(const Conv2dShape& shape, const Conv2dTensors& tensors,
                        const GemmVariant& variant) {
   const int64_t chunk = variant.chunk();
   if (variant.operand_bytes == 2 &&
-      has_chunks(tensors.input, shape.in_channels / shape.groups, chunk) &&
-      has_chunks(tensors.output, shape.out_channels / shape.groups, chunk)) {
+      has_chunks(tensors.input.data, tensors.input.stride, shape.in_channels / shape.groups,
+                 chunk) &&
+      has_chunks(tensors.output.data, tensors.output.stride, shape.out_channels / shape.groups,
+                 chunk)) {
     return {"GradChunks", TapOrder::kChannelsInner};
   }
-  if (tensors.input.stride.c == 1 || tensors.input.stride.c < tensors.input.stride.w)
-    return {"ChannelLanes", TapOrder::kChannelsInner};
+  if (has_inner_channels(tensors.input.stride)) return {"ChannelLanes", TapOrder::kChannelsInner};
   return {"PixelLanes", TapOrder::kChannelsOuter};
 }
 
