@@ -1,5 +1,7 @@
 #include "conv2d_choice.h"
 
+#include <algorithm>
+
 #include "../conv2d_flags.h"
 
 namespace cnnops {
@@ -11,6 +13,10 @@ std::vector<Conv2dAlgorithm> choose_conv2d(const Conv2dProblem& problem) {
     const Conv2dAlgorithm& algorithm = kernels.algorithms[i];
     if (algorithm.supports(problem)) supported.push_back(algorithm);
   }
+  std::stable_sort(supported.begin(), supported.end(),
+                   [&](const Conv2dAlgorithm& a, const Conv2dAlgorithm& b) {
+                     return a.cost(problem) < b.cost(problem);
+                   });
   return allowed_algorithms(supported);
 }
 

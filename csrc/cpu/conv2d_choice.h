@@ -1,5 +1,5 @@
-// Which algorithm a convolution runs on the CPU: the first in preference order that supports it and
-// that the flags allow.
+// Which algorithm a convolution runs on the CPU: the cheapest of those that support it and that the
+// flags allow.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace cnnops {
 
-// Those that may run, the one that does first. Throws std::runtime_error if the flags leave none.
+// Those that may run, the cheapest, which does, first. Throws std::runtime_error if the flags leave none.
 std::vector<Conv2dAlgorithm> choose_conv2d(const Conv2dProblem& problem);
 
 }  // namespace cnnops

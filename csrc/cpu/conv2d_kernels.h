@@ -1,5 +1,4 @@
-// The convolution kernels of one instruction set as a table: the list of algorithms, the preferred
-// ones first.
+// The convolution kernels of one instruction set as a table.
 #pragma once
 
 #include "conv2d_bias_grad.h"
@@ -29,9 +28,22 @@ static bool supports_depthwise(const Conv2dProblem& problem) {
 }
 static bool supports_all(const Conv2dProblem&) { return true; }
 
+// Multiply-adds of the definition, those with zeros of the padding included.
+static double products_of_image(const Conv2dProblem& problem) {
+  const Conv2dShape& shape = problem.shape;
+  return double(shape.output.h * shape.output.w) * double(shape.kernel.h * shape.kernel.w) *
+         double(shape.out_channels) * double(shape.in_channels / shape.groups);
+}
+// One channel a group leaves a tile of a matrix product almost empty.
+static double depthwise_cost(const Conv2dProblem& problem) {
+  return products_of_image(problem) / 2;
+}
+
 static constexpr Conv2dAlgorithm kAlgorithms[] = {
-    {"depthwise", supports_depthwise, ForDType<Depthwise>::workspace, ForDType<Depthwise>::run},
-    {"implicit_gemm", supports_all, ForDType<ImplicitGemm>::workspace, ForDType<ImplicitGemm>::run},
+    {"depthwise", supports_depthwise, depthwise_cost, ForDType<Depthwise>::workspace,
+     ForDType<Depthwise>::run},
+    {"implicit_gemm", supports_all, products_of_image, ForDType<ImplicitGemm>::workspace,
+     ForDType<ImplicitGemm>::run},
 };
 
 static int64_t bias_grad_workspace(const BiasGradProblem& problem) {
