@@ -218,26 +218,34 @@ CNNOPS_INLINE void store_partial(T* to, Vec<float> value, int64_t count) {
 #else
 template <class T>
 CNNOPS_INLINE Vec<Accumulate<T>> load_partial(const T* from, int64_t count) {
+#if defined(CNNOPS_AVX2)
+  if constexpr (sizeof(T) == 4) {
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(int(count)), index);
+    return bit_cast<Vec<float>>(_mm256_maskload_ps(from, mask));
+  } else if constexpr (sizeof(T) == 8) {
+    const __m256i index = _mm256_setr_epi64x(0, 1, 2, 3);
+    const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), index);
+    return bit_cast<Vec<double>>(_mm256_maskload_pd(from, mask));
+  }
+#endif
   T whole[lanes<Accumulate<T>>] = {};
   for (int64_t i = 0; i < count; ++i) whole[i] = from[i];
   return load(whole);
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 does not see load_partial's zeros
-#endif
+// The whole, half, quarter, ... vectors that `count` is made of: a few stores for any count.
 template <class T>
 CNNOPS_INLINE void store_partial(T* to, Vec<Accumulate<T>> value, int64_t count) {
-  if constexpr (sizeof(T) == 2) {
-    const Halves bits = narrow(value, T{});
-    for (int64_t i = 0; i < count; ++i) to[i].bits = bits[i];
-  } else {
-    for (int64_t i = 0; i < count; ++i) to[i] = value[i];
+  T whole[lanes<Accumulate<T>>];
+  store(whole, value);
+  const T* from = whole;
+#pragma GCC unroll 5
+  for (int64_t piece = lanes<Accumulate<T>>; piece > 0; piece /= 2) {
+    if ((count & piece) == 0) continue;
+    __builtin_memcpy(to, from, size_t(piece) * sizeof(T));
+    to += piece, from += piece;
   }
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 #endif
 
 // One element, by the same conversions as a whole vector.
