@@ -33,8 +33,9 @@ class ImplicitGemm {
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     const Lattices lattices = correlation_lattices(problem);
     const Pair map = result_map(problem);
-    if (!covers(lattices.rows, map.h) || !covers(lattices.columns, map.w))
+    if (operands.reduce == 0 || !covers(lattices.rows, map.h) || !covers(lattices.columns, map.w))
       fill_with_bias(operands, map, execution);
+    if (operands.reduce == 0) return;
     for (const CorrelationAxis& h : lattices.rows) {
       for (const CorrelationAxis& w : lattices.columns) {
         correlate(operands, {h, w}, problem.channels_last, execution);

@@ -18,6 +18,15 @@ namespace cnnops::CNNOPS_TARGET {
 inline constexpr int64_t kBlockPixels = 192, kBlockChannels = 256, kBlockDepth = 256;
 static_assert(kBlockPixels % kTileRows == 0 && kBlockPixels % kTileColumns<float> == 0);
 
+// Elements between rows of `columns` elements that are read a panel of columns at a time: an odd
+// number of cache lines, so that a panel's rows spread over all sets of a cache.
+template <class A>
+constexpr int64_t row_pitch(int64_t columns) {
+  constexpr int64_t kLine = 64 / int64_t(sizeof(A));
+  const int64_t whole = (columns + kTileColumns<A> - 1) / kTileColumns<A> * kTileColumns<A>;
+  return ((whole + kLine - 1) / kLine | 1) * kLine;
+}
+
 template <class T>
 class CorrelationPlan {
  public:
@@ -38,9 +47,9 @@ class CorrelationPlan {
     const int64_t panels = divide_up(produce, width);
     return {depth, width, panels, arena.take<A>(groups * panels * depth * width)};
   }
-  // Pixels of a task, with room to fill the last vector.
+  // Pixels of a task, with room between the rows of scratch memory.
   int64_t block_pixels() const {
-    return round_up(images.size * smaller(pixels.size, map_pixels), kTileColumns<A>);
+    return row_pitch<A>(images.size * smaller(pixels.size, map_pixels));
   }
 
   int64_t map_pixels;
@@ -68,7 +77,7 @@ struct CorrelationScratch {
       : patches(arena.take<Accumulate<T>>(plan.block_pixels() * smaller(plan.depth, kBlockDepth))),
         sums(arena.take<Accumulate<T>>(plan.block_pixels() *
                                        round_up(plan.channels.size, kTileColumns<Accumulate<T>>))),
-        bias(arena.take<Accumulate<T>>(round_up(plan.channels.size, lanes<Accumulate<T>>))),
+        bias(arena.take<Accumulate<T>>(plan.channels.size * kTileColumns<Accumulate<T>>)),
         segments(arena.take<typename PatchColumns<T>::Segment>(plan.pixels.size)) {}
 };
 
@@ -98,6 +107,29 @@ CorrelationTask correlation_task(const CorrelationOperands<T>& operands,
           .pixels = smaller(plan.pixels.size, plan.map_pixels - first_pixel),
           .first_channel = first_channel,
           .channels = smaller(plan.channels.size, operands.produce - first_channel)};
+}
+
+// Whether the lattice's windows are single samples inside the source.
+CNNOPS_INLINE bool reads_single_samples(const Correlation& lattice) {
+  const auto single = [](const CorrelationAxis& axis) {
+    return axis.taps == 1 && axis.offset >= 0 &&
+           axis.offset + (axis.count - 1) * axis.stride < axis.source;
+  };
+  return single(lattice.h) && single(lattice.w);
+}
+
+// The distance of a task's pixels in the source, if each reads a single sample; 0 if it varies.
+CNNOPS_INLINE int64_t source_step(const Correlation& lattice, const Strides4& stride,
+                                  int64_t images) {
+  if (!reads_single_samples(lattice)) return 0;
+  return common_step({lattice.w.count, lattice.w.stride * stride.w},
+                     {lattice.h.count, lattice.h.stride * stride.h}, {images, stride.n});
+}
+// The same in the result.
+CNNOPS_INLINE int64_t result_step(const Correlation& lattice, const Strides4& stride,
+                                  int64_t images) {
+  return common_step({lattice.w.count, lattice.w.step * stride.w},
+                     {lattice.h.count, lattice.h.step * stride.h}, {images, stride.n});
 }
 
 // An image of the task's group, as patches are gathered from it.

@@ -1,15 +1,16 @@
 // The register tile every matrix multiplication of this package runs on:
 //
-//   sums[i][j] += sum_k scalars(i, k) * vectors(k, j)
+//   sums[i][j] = start[i][j] + sum_k scalars(i, k) * vectors(k, j)
 //
 // i runs over a few rows whose factors are broadcast, j over whole vectors, k over the depth. Both
 // factors have free strides, so that channels_last (pixels broadcast, output channels in vectors)
 // and contiguous tensors (output channels broadcast, pixels in vectors) use the same code without a
-// transposition. Sums start from zero in registers and are added to memory once a block of depth,
-// which keeps the rounding error of a long reduction at that of its blocks.
+// transposition. Products are summed from zero in registers, and a block of depth is added to its
+// start (a bias, or the sums of the blocks before) once, which keeps the rounding error of a long
+// reduction at that of its blocks.
 #pragma once
 
-#include "vector.h"
+#include "runs.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -20,6 +21,8 @@ struct TileOperands {
   int64_t scalar_row, scalar_depth;  // strides of i and k, in elements
   const A* vectors;
   int64_t vector_depth;  // stride of k; j is contiguous
+  const A* start;        // null for zeros; may be `sums`
+  int64_t start_row;     // stride of i; j is contiguous
   A* sums;
   int64_t sums_row;  // stride of i; j is contiguous
 };
@@ -54,13 +57,19 @@ void multiply_tile(const TileOperands<A>& tile) {
     scalars += tile.scalar_depth;
     vectors += tile.vector_depth;
   }
+  if (tile.start != nullptr) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 16
+      for (int j = 0; j < kVectors; ++j)
+        sums[i][j] += load(tile.start + i * tile.start_row + j * lanes<A>);
+    }
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 16
-    for (int j = 0; j < kVectors; ++j) {
-      A* to = tile.sums + i * tile.sums_row + j * lanes<A>;
-      store(to, load(to) + sums[i][j]);
-    }
+    for (int j = 0; j < kVectors; ++j)
+      store(tile.sums + i * tile.sums_row + j * lanes<A>, sums[i][j]);
   }
 }
 
@@ -83,9 +92,10 @@ CNNOPS_INLINE TileKernel<A> tile_kernel(int64_t rows, int64_t vectors) {
   return vectors == 2 ? kTileKernels<A, 2>[rows - 1] : kTileKernels<A, 1>[rows - 1];
 }
 
-// A product of any size above zero. Vectors come in panels of kTileVectors; scalars in panels of kTileRows
-// rows, or all with one stride, which is the case of scalar_panel == kTileRows * scalar_row and
-// allows taller tiles.
+// A product of any size above zero. Vectors come in panels of kTileVectors; scalars in panels of
+// kTileRows rows, or all with one stride, which is the case of scalar_panel == kTileRows *
+// scalar_row and allows taller tiles. Whole vectors of `vectors` are read, but only `columns` sums
+// of a row are read or written.
 template <class A>
 struct Product {
   int64_t rows, columns, depth;
@@ -93,7 +103,9 @@ struct Product {
   int64_t scalar_panel, scalar_row, scalar_depth;
   const A* vectors;
   int64_t vector_panel, vector_depth;
-  A* sums;
+  const A* start;  // null for zeros; may be `sums`
+  int64_t start_panel, start_row;
+  A* sums;  // panels lie side by side
   int64_t sums_row;
 };
 
@@ -107,13 +119,31 @@ CNNOPS_INLINE int64_t tile_height(const Product<A>& product, int64_t vectors) {
   return divide_up(product.rows, divide_up(product.rows, tile_rows(int(vectors))));
 }
 
+// A tile whose last vector has fewer than lanes<A> columns: its sums are those of a copy.
+template <class A>
+void multiply_edge(TileOperands<A> tile, int64_t rows, int64_t columns) {
+  constexpr int64_t kRow = kTileColumns<A>;
+  A copy[tile_rows(1) * kRow] = {};
+  A* const sums = tile.sums;
+  if (tile.start != nullptr) {
+    for (int64_t i = 0; i < rows; ++i)
+      copy_run(tile.start + i * tile.start_row, copy + i * kRow, columns);
+    tile.start = copy;
+  }
+  tile.start_row = kRow, tile.sums = copy;
+  const int64_t sums_row = std::exchange(tile.sums_row, kRow);
+  tile_kernel<A>(rows, divide_up(columns, lanes<A>))(tile);
+  for (int64_t i = 0; i < rows; ++i) copy_run(copy + i * kRow, sums + i * sums_row, columns);
+}
+
 template <class A>
 void multiply(const Product<A>& product) {
   for (int64_t j = 0; j * kTileColumns<A> < product.columns; ++j) {
     const int64_t columns = smaller(kTileColumns<A>, product.columns - j * kTileColumns<A>);
     const int64_t vectors = divide_up(columns, lanes<A>), height = tile_height(product, vectors);
     for (int64_t i = 0; i < product.rows; i += height) {
-      tile_kernel<A>(smaller(height, product.rows - i), vectors)({
+      const int64_t rows = smaller(height, product.rows - i);
+      const TileOperands<A> tile{
           .depth = product.depth,
           .scalars = product.scalars + i / kTileRows * product.scalar_panel +
                      i % kTileRows * product.scalar_row,
@@ -121,9 +151,18 @@ void multiply(const Product<A>& product) {
           .scalar_depth = product.scalar_depth,
           .vectors = product.vectors + j * product.vector_panel,
           .vector_depth = product.vector_depth,
+          .start = product.start == nullptr
+                       ? nullptr
+                       : product.start + i * product.start_row + j * product.start_panel,
+          .start_row = product.start_row,
           .sums = product.sums + i * product.sums_row + j * kTileColumns<A>,
           .sums_row = product.sums_row,
-      });
+      };
+      if (columns == vectors * lanes<A>) {
+        tile_kernel<A>(rows, vectors)(tile);
+      } else {
+        multiply_edge(tile, rows, columns);
+      }
     }
   }
 }

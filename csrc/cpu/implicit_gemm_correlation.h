@@ -4,7 +4,8 @@
 //
 // A task gathers the patches of its pixels for a block of k at a time into scratch memory that fits
 // the L2 cache, multiplies them with the filter, which is packed once a call, and writes its pixels
-// once. Tasks share nothing they write, and the order of a sum depends on one image's shape alone,
+// once. Where the tensors' layout allows it, patches are read in the source and sums built in the
+// result. Tasks share nothing they write, and the order of a sum depends on one image's shape alone,
 // so that neither the batch nor the number of threads can change a bit.
 //
 // Results in channels_last have output channels in vectors and broadcast pixels; contiguous results
@@ -23,6 +24,25 @@ CNNOPS_INLINE int64_t result_offset(const Correlation& lattice, const Strides4& 
          (lattice.w.first + j * lattice.w.step) * stride.w;
 }
 
+// Where a task's sums are built: in scratch memory or in the result itself.
+template <class A>
+struct TaskSums {
+  A* data;
+  int64_t row;
+};
+
+// What the sums of a block of depth start from: a bias or nothing, then the sums so far.
+template <class A>
+struct BlockStart {
+  const A* data;
+  int64_t panel, row;
+};
+template <class A>
+CNNOPS_INLINE BlockStart<A> block_start(int64_t k, const BlockStart<A>& bias,
+                                        const TaskSums<A>& sums) {
+  return k == 0 ? bias : BlockStart<A>{sums.data, kTileColumns<A>, sums.row};
+}
+
 // ---- channels_last: rows are pixels, columns are output channels ----
 
 template <class T>
@@ -33,49 +53,98 @@ class ChannelVectors {
   static void run(const CorrelationOperands<T>& operands, const Correlation& lattice,
                   const PackedFilter<A>& filter, const CorrelationTask& task,
                   const CorrelationScratch<T>& scratch) {
-    const int64_t sums_row = round_up(task.channels, kTileColumns<A>);
-    fill_run(scratch.sums, A(0), task.all_pixels() * sums_row);
+    const TaskSums<A> in_result = result_sums(operands, lattice, task);
+    const bool direct = in_result.data != nullptr;
+    const TaskSums<A> sums =
+        direct ? in_result : TaskSums<A>{scratch.sums, round_up(task.channels, kTileColumns<A>)};
+    const BlockStart<A> bias = bias_start(operands, task, scratch);
     for (int64_t k = 0; k < filter.depth; k += kBlockDepth) {
-      const PatchBlock block{task.first_pixel, task.pixels, k,
-                             smaller(kBlockDepth, filter.depth - k)};
-      for (int64_t image = 0; image < task.images; ++image) {
-        PatchRows<T>(patch_source(operands, lattice, task, image), block,
-                     scratch.patches + image * task.pixels * block.depth, block.depth)
-            .gather();
-      }
+      const int64_t depth = smaller(kBlockDepth, filter.depth - k);
+      const Patches patches = find_patches(operands, lattice, task, scratch, k, depth);
+      const BlockStart<A> start = block_start(k, bias, sums);
       multiply<A>({.rows = task.all_pixels(),
-                   .columns = task.channels,
-                   .depth = block.depth,
-                   .scalars = scratch.patches,
-                   .scalar_panel = kTileRows * block.depth,
-                   .scalar_row = block.depth,
+                   .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
+                   .depth = depth,
+                   .scalars = patches.data,
+                   .scalar_panel = kTileRows * patches.row,
+                   .scalar_row = patches.row,
                    .scalar_depth = 1,
                    .vectors = filter.panel(task.group, task.first_channel / filter.width) +
                               k * filter.width,
                    .vector_panel = filter.depth * filter.width,
                    .vector_depth = filter.width,
-                   .sums = scratch.sums,
-                   .sums_row = sums_row});
+                   .start = start.data,
+                   .start_panel = start.panel,
+                   .start_row = start.row,
+                   .sums = sums.data,
+                   .sums_row = sums.row});
     }
-    write(operands, lattice, task, scratch, sums_row);
+    if (!direct) write(operands, lattice, task, sums);
   }
 
  private:
-  static void write(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                    const CorrelationTask& task, const CorrelationScratch<T>& scratch,
-                    int64_t sums_row) {
-    const int64_t channel = task.group * operands.produce + task.first_channel;
-    A* bias = scratch.bias;
-    fill_run(bias, A(0), task.channels);
-    if (operands.bias != nullptr) load_run(operands.bias + channel, 1, bias, task.channels);
+  // patches(pixel, k) at pixel * row + k.
+  struct Patches {
+    const A* data;
+    int64_t row;
+  };
+
+  static Patches find_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                              const CorrelationTask& task, const CorrelationScratch<T>& scratch,
+                              int64_t k, int64_t depth) {
+    const Strides4& stride = operands.source_stride;
+    const int64_t step = stride.c == 1 ? source_step(lattice, stride, task.images) : 0;
+    const auto* source = accumulators(patch_source(operands, lattice, task, 0).data);
+    if (step != 0 && source != nullptr) {
+      return {source + lattice.h.offset * stride.h + lattice.w.offset * stride.w +
+                  task.first_pixel * step + k,
+              step};
+    }
+    const PatchBlock block{task.first_pixel, task.pixels, k, depth};
+    for (int64_t image = 0; image < task.images; ++image) {
+      PatchRows<T>(patch_source(operands, lattice, task, image), block,
+                   scratch.patches + image * task.pixels * depth, depth)
+          .gather();
+    }
+    return {scratch.patches, depth};
+  }
+
+  static T* first_result(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                         const CorrelationTask& task, int64_t image) {
     const Strides4& stride = operands.result_stride;
-    A* sums = scratch.sums;
+    const int64_t channel = task.group * operands.produce + task.first_channel;
+    return operands.result + (task.first_image + image) * stride.n + channel * stride.c +
+           result_offset(lattice, stride, task.first_pixel);
+  }
+
+  static TaskSums<A> result_sums(const CorrelationOperands<T>& operands,
+                                 const Correlation& lattice, const CorrelationTask& task) {
+    const Strides4& stride = operands.result_stride;
+    const int64_t step = stride.c == 1 ? result_step(lattice, stride, task.images) : 0;
+    if (step == 0) return {nullptr, 0};
+    return {accumulators(first_result(operands, lattice, task, 0)), step};
+  }
+
+  static BlockStart<A> bias_start(const CorrelationOperands<T>& operands,
+                                  const CorrelationTask& task,
+                                  const CorrelationScratch<T>& scratch) {
+    if (operands.bias == nullptr) return {nullptr, 0, 0};
+    const int64_t channel = task.group * operands.produce + task.first_channel;
+    copy_run(operands.bias + channel, scratch.bias, task.channels);
+    fill_run(scratch.bias + task.channels, A(0),
+             round_up(task.channels, lanes<A>) - task.channels);
+    return {scratch.bias, kTileColumns<A>, 0};
+  }
+
+  static void write(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                    const CorrelationTask& task, const TaskSums<A>& sums) {
+    const Strides4& stride = operands.result_stride;
+    const int64_t channel = task.group * operands.produce + task.first_channel;
+    const A* from = sums.data;
     for (int64_t image = 0; image < task.images; ++image) {
       T* to = operands.result + (task.first_image + image) * stride.n + channel * stride.c;
-      for (int64_t p = 0; p < task.pixels; ++p, sums += sums_row) {
-        for (int64_t c = 0; c < task.channels; c += lanes<A>)
-          store(sums + c, load(sums + c) + load(bias + c));
-        store_run(sums, to + result_offset(lattice, stride, task.first_pixel + p), stride.c,
+      for (int64_t p = 0; p < task.pixels; ++p, from += sums.row) {
+        store_run(from, to + result_offset(lattice, stride, task.first_pixel + p), stride.c,
                   task.channels);
       }
     }
@@ -92,56 +161,86 @@ class PixelVectors {
   static void run(const CorrelationOperands<T>& operands, const Correlation& lattice,
                   const PackedFilter<A>& filter, const CorrelationTask& task,
                   const CorrelationScratch<T>& scratch) {
-    const int64_t row = round_up(task.all_pixels(), lanes<A>);
-    fill_run(scratch.sums, A(0), task.channels * row);
+    const TaskSums<A> in_result = result_sums(operands, lattice, task);
+    const bool direct = in_result.data != nullptr;
+    const int64_t pitch = row_pitch<A>(task.all_pixels());
+    const TaskSums<A> sums = direct ? in_result : TaskSums<A>{scratch.sums, pitch};
+    const BlockStart<A> bias = bias_start(operands, task, scratch);
     for (int64_t k = 0; k < filter.depth; k += kBlockDepth) {
-      const PatchBlock block{task.first_pixel, task.pixels, k,
-                             smaller(kBlockDepth, filter.depth - k)};
-      for (int64_t image = 0; image < task.images; ++image) {
-        PatchColumns<T>(patch_source(operands, lattice, task, image), block,
-                        scratch.patches + image * task.pixels, row, scratch.segments)
-            .gather();
-      }
-      clear_rest(scratch.patches, block.depth, task.all_pixels(), row);
-      multiply<A>({.rows = task.channels,
-                   .columns = task.all_pixels(),
-                   .depth = block.depth,
-                   .scalars = filter.panel(task.group, task.first_channel / filter.width) +
-                              k * filter.width,
-                   .scalar_panel = filter.depth * filter.width,
-                   .scalar_row = 1,
-                   .scalar_depth = filter.width,
-                   .vectors = scratch.patches,
-                   .vector_panel = kTileColumns<A>,
-                   .vector_depth = row,
-                   .sums = scratch.sums,
-                   .sums_row = row});
+      const int64_t depth = smaller(kBlockDepth, filter.depth - k);
+      gather_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
+      const BlockStart<A> start = block_start(k, bias, sums);
+      multiply<A>(
+          {.rows = task.channels,
+           .columns = direct ? task.all_pixels() : round_up(task.all_pixels(), lanes<A>),
+           .depth = depth,
+           .scalars = filter.panel(task.group, task.first_channel / filter.width) +
+                      k * filter.width,
+           .scalar_panel = filter.depth * filter.width,
+           .scalar_row = 1,
+           .scalar_depth = filter.width,
+           .vectors = scratch.patches,
+           .vector_panel = kTileColumns<A>,
+           .vector_depth = pitch,
+           .start = start.data,
+           .start_panel = start.panel,
+           .start_row = start.row,
+           .sums = sums.data,
+           .sums_row = sums.row});
     }
-    write(operands, lattice, task, scratch, row);
+    if (!direct) write(operands, lattice, task, sums);
   }
 
  private:
-  // Whole vectors of a row are read; what lies behind its pixels must not be slow to multiply, as
-  // denormals are.
-  static void clear_rest(A* patches, int64_t depth, int64_t pixels, int64_t row) {
-    if (pixels == row) return;
-    for (int64_t k = 0; k < depth; ++k) fill_run(patches + k * row + pixels, A(0), row - pixels);
+  // patches(k, pixel); whole vectors of a row are read, so that what lies behind its pixels is
+  // cleared: it must not be slow to multiply, as denormals are.
+  static void gather_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                             const CorrelationTask& task, const CorrelationScratch<T>& scratch,
+                             const PatchBlock& block) {
+    const int64_t pixels = task.all_pixels(), pitch = row_pitch<A>(pixels);
+    for (int64_t image = 0; image < task.images; ++image) {
+      PatchColumns<T>(patch_source(operands, lattice, task, image), block,
+                      scratch.patches + image * task.pixels, pitch, scratch.segments)
+          .gather();
+    }
+    const int64_t rest = round_up(pixels, lanes<A>) - pixels;
+    if (rest == 0) return;
+    for (int64_t k = 0; k < block.depth; ++k)
+      fill_run(scratch.patches + k * pitch + pixels, A(0), rest);
+  }
+
+  static T* first_channel(const CorrelationOperands<T>& operands, const CorrelationTask& task) {
+    return operands.result + task.first_image * operands.result_stride.n +
+           (task.group * operands.produce + task.first_channel) * operands.result_stride.c;
+  }
+
+  static TaskSums<A> result_sums(const CorrelationOperands<T>& operands,
+                                 const Correlation& lattice, const CorrelationTask& task) {
+    const Strides4& stride = operands.result_stride;
+    if (result_step(lattice, stride, task.images) != 1) return {nullptr, 0};
+    T* to = first_channel(operands, task) + result_offset(lattice, stride, task.first_pixel);
+    return {accumulators(to), stride.c};
+  }
+
+  // A tile's columns of each channel's bias.
+  static BlockStart<A> bias_start(const CorrelationOperands<T>& operands,
+                                  const CorrelationTask& task,
+                                  const CorrelationScratch<T>& scratch) {
+    if (operands.bias == nullptr) return {nullptr, 0, 0};
+    const T* bias = operands.bias + task.group * operands.produce + task.first_channel;
+    for (int64_t c = 0; c < task.channels; ++c)
+      fill_run(scratch.bias + c * kTileColumns<A>, load_scalar(bias + c), kTileColumns<A>);
+    return {scratch.bias, 0, kTileColumns<A>};
   }
 
   static void write(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                    const CorrelationTask& task, const CorrelationScratch<T>& scratch,
-                    int64_t sums_row) {
+                    const CorrelationTask& task, const TaskSums<A>& sums) {
     const Strides4& stride = operands.result_stride;
-    const int64_t first = task.group * operands.produce + task.first_channel;
-    T* to = operands.result + task.first_image * stride.n;
+    T* to = first_channel(operands, task);
     for (int64_t c = 0; c < task.channels; ++c) {
-      const A bias = operands.bias != nullptr ? load_scalar(operands.bias + first + c) : A(0);
-      A* sums = scratch.sums + c * sums_row;
-      for (int64_t p = 0; p < task.all_pixels(); p += lanes<A>)
-        store(sums + p, load(sums + p) + splat<A>(bias));
       for (int64_t image = 0; image < task.images; ++image) {
-        write_channel(lattice, task, stride, sums + image * task.pixels,
-                      to + image * stride.n + (first + c) * stride.c);
+        write_channel(lattice, task, stride, sums.data + c * sums.row + image * task.pixels,
+                      to + image * stride.n + c * stride.c);
       }
     }
   }

@@ -164,7 +164,7 @@ void accumulate_block(const WeightGradOperands<T>& operands, const WeightGradPla
                      scratch.gradients + image * block.pixels * plan.sums_row, plan.sums_row);
   }
   multiply<A>({.rows = task.rows,
-               .columns = task.channels,
+               .columns = round_up(task.channels, lanes<A>),
                .depth = block.images * block.pixels,
                .scalars = scratch.patches,
                .scalar_panel = kTileRows * k_stride,
@@ -173,6 +173,9 @@ void accumulate_block(const WeightGradOperands<T>& operands, const WeightGradPla
                .vectors = scratch.gradients,
                .vector_panel = kTileColumns<A>,
                .vector_depth = plan.sums_row,
+               .start = sums,
+               .start_panel = kTileColumns<A>,
+               .start_row = plan.sums_row,
                .sums = sums,
                .sums_row = plan.sums_row});
 }

@@ -25,6 +25,37 @@ struct CorrelationOperands {
   Strides4 result_stride;
 };
 
+// A tensor's elements as accumulators, where they are stored as such; else null.
+template <class T>
+CNNOPS_INLINE auto accumulators(T* data) {
+  using Stored = std::remove_const_t<T>;
+  using A = Accumulate<Stored>;
+  using Result = std::conditional_t<std::is_const_v<T>, const A, A>;
+  if constexpr (std::is_same_v<Stored, A>) {
+    return data;
+  } else {
+    return static_cast<Result*>(nullptr);
+  }
+}
+
+// So many elements along an axis, so far apart.
+struct Extent {
+  int64_t count, step;
+};
+
+// The distance between pixels counted over columns, rows and images, where it is the same
+// throughout; 0 where it is not.
+CNNOPS_INLINE int64_t common_step(Extent columns, Extent rows, Extent images) {
+  int64_t step = 0, count = 1;
+  for (const Extent& extent : {columns, rows, images}) {
+    if (extent.count == 1) continue;
+    if (count == 1) step = extent.step;
+    if (extent.step != count * step) return 0;
+    count *= extent.count;
+  }
+  return count == 1 ? 1 : step;
+}
+
 template <class T>
 CorrelationOperands<T> forward_operands(const Conv2dShape& shape, const Conv2dTensors& tensors) {
   const int64_t reduce = shape.in_channels / shape.groups,

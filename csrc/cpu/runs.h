@@ -11,28 +11,29 @@ CNNOPS_INLINE void fill_run(A* to, A value, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = value;
 }
 
-template <class T>
-CNNOPS_INLINE void load_run(const T* from, int64_t stride, Accumulate<T>* to, int64_t count) {
-  using A = Accumulate<T>;
-  if (stride != 1) {
-    for (int64_t i = 0; i < count; ++i) to[i] = load_scalar(from + i * stride);
+// to[i] = from[i] for two contiguous runs; one of From and To may be a storage type. The last
+// vector of a long run overlaps the one before.
+template <class From, class To>
+CNNOPS_INLINE void copy_run(const From* from, To* to, int64_t count) {
+  constexpr int64_t kLanes = lanes<Accumulate<From>>;
+  if (count < kLanes) {
+    if (count > 0) store_partial(to, load_partial(from, count), count);
     return;
   }
-  int64_t i = 0;
-  for (; i + lanes<A> <= count; i += lanes<A>) store(to + i, load(from + i));
-  if (i < count) store_partial(to + i, load_partial(from + i, count - i), count - i);
+  for (int64_t i = 0; i + kLanes < count; i += kLanes) store(to + i, load(from + i));
+  store(to + count - kLanes, load(from + count - kLanes));
+}
+
+template <class T>
+CNNOPS_INLINE void load_run(const T* from, int64_t stride, Accumulate<T>* to, int64_t count) {
+  if (stride == 1) return copy_run(from, to, count);
+  for (int64_t i = 0; i < count; ++i) to[i] = load_scalar(from + i * stride);
 }
 
 template <class T>
 CNNOPS_INLINE void store_run(const Accumulate<T>* from, T* to, int64_t stride, int64_t count) {
-  using A = Accumulate<T>;
-  if (stride != 1) {
-    for (int64_t i = 0; i < count; ++i) store_scalar(to + i * stride, from[i]);
-    return;
-  }
-  int64_t i = 0;
-  for (; i + lanes<A> <= count; i += lanes<A>) store(to + i, load(from + i));
-  if (i < count) store_partial(to + i, load_partial(from + i, count - i), count - i);
+  if (stride == 1) return copy_run(from, to, count);
+  for (int64_t i = 0; i < count; ++i) store_scalar(to + i * stride, from[i]);
 }
 
 // The half-open range of i in [0, count) with 0 <= i * stride + start < size.
