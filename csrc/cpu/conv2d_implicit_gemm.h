@@ -10,7 +10,8 @@ class ImplicitGemm {
  public:
   static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
     if (problem.pass == Conv2dPass::kWeightGrad) {
-      return weight_grad_workspace(weight_grad_operands(problem, {}), threads);
+      return with_weight_grad(problem, {},
+                              [&](const auto& gradient) { return gradient.workspace(threads); });
     }
     int64_t bytes = 0;
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, {});
@@ -27,7 +28,7 @@ class ImplicitGemm {
   static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                   const Execution& execution) {
     if (problem.pass == Conv2dPass::kWeightGrad) {
-      weight_grad(weight_grad_operands(problem, tensors), execution);
+      with_weight_grad(problem, tensors, [&](const auto& gradient) { gradient.run(execution); });
       return;
     }
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
@@ -53,8 +54,15 @@ class ImplicitGemm {
             tensors.input.stride,
             static_cast<const T*>(tensors.output.data),
             tensors.output.stride,
-            static_cast<T*>(tensors.weight.data),
-            problem.channels_last};
+            static_cast<T*>(tensors.weight.data)};
+  }
+
+  template <class Body>
+  static auto with_weight_grad(const Conv2dProblem& problem, const Conv2dTensors& tensors,
+                               Body body) {
+    const WeightGradOperands<T> operands = weight_grad_operands(problem, tensors);
+    if (problem.channels_last) return body(WeightGrad<T, OuterProducts<T>>(operands));
+    return body(WeightGrad<T, DotProducts<T>>(operands));
   }
 };
 

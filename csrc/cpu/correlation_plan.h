@@ -35,10 +35,10 @@ class CorrelationPlan {
   CorrelationPlan(const CorrelationOperands<T>& operands, const Correlation& lattice,
                   bool channels_last)
       : map_pixels(lattice.h.count * lattice.w.count),
-        images(blocking(operands.batch, images_of_block(operands.batch, map_pixels), 1)),
         pixels(blocking(map_pixels, kBlockPixels, channels_last ? kTileRows : kTileColumns<A>)),
         channels(blocking(operands.produce, kBlockChannels,
                           channels_last ? kTileColumns<A> : kTileRows)),
+        images(blocking(operands.batch, images_of_block(operands), 1)),
         depth(operands.reduce * lattice.h.taps * lattice.w.taps),
         width(channels_last ? kTileColumns<A> : int64_t(kTileRows)),
         tasks(images.count * operands.groups * pixels.count * channels.count) {}
@@ -53,15 +53,17 @@ class CorrelationPlan {
   }
 
   int64_t map_pixels;
-  Blocking images, pixels, channels;
+  Blocking pixels, channels, images;
   int64_t depth, width, tasks;
 
  private:
   // As many as fill a block of pixels, but not so many that too few tasks are left, unless a tile's
   // columns need them.
-  static int64_t images_of_block(int64_t batch, int64_t map_pixels) {
+  int64_t images_of_block(const CorrelationOperands<T>& operands) const {
     const int64_t most = kBlockPixels / map_pixels, least = kTileColumns<A> / map_pixels;
-    return larger<int64_t>(1, smaller(most, larger(least, batch / kBatchTasks)));
+    const int64_t tasks_of_image = operands.groups * channels.count;
+    const int64_t spare = operands.batch * tasks_of_image / kBatchTasks;
+    return larger<int64_t>(1, smaller(most, larger(least, spare)));
   }
 };
 

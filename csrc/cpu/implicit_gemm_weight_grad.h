@@ -6,8 +6,12 @@
 // channels, for a run of images; it walks over their pixels in order. The runs of images give
 // partial sums, which are added in order at the end: what is summed with what depends on the shape
 // alone, never on threads.
+//
+// channels_last broadcasts patches and has output channels in vectors; contiguous maps have pixels
+// in vectors on both sides, whose lanes are added up. Neither transposes anything.
 #pragma once
 
+#include "dot_tile.h"
 #include "implicit_gemm_correlation.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -26,54 +30,48 @@ struct WeightGradOperands {
   const T* grad_output;
   Strides4 grad_output_stride;
   T* grad_weight;  // contiguous
-  bool channels_last;
 
   int64_t reduce() const { return shape.in_channels / shape.groups; }
   int64_t produce() const { return shape.out_channels / shape.groups; }
   int64_t depth() const { return reduce() * shape.kernel.h * shape.kernel.w; }
   int64_t pixels() const { return shape.output.h * shape.output.w; }
+
+  // The lattice of grad_output's own samples.
+  Correlation output_lattice() const {
+    const auto axis = [](int64_t size) {
+      return CorrelationAxis{size, 0, 1, size, 1, 0, 1, 1, 0, 1};
+    };
+    return {axis(shape.output.h), axis(shape.output.w)};
+  }
 };
 
-template <class T>
+// Largest blocks of a product, in k, output channels and pixels.
+struct WeightGradBlocks {
+  int64_t rows, channels, pixels;
+};
+
 class WeightGradPlan {
  public:
-  using A = Accumulate<T>;
-
-  explicit WeightGradPlan(const WeightGradOperands<T>& operands)
-      : rows(blocking(operands.depth(), kBlockDepth, kTileRows)),
-        channels(blocking(operands.produce(), kBlockChannels, kTileColumns<A>)),
-        pixels(blocking(operands.pixels(), kBlockDepth, 1)),
-        images_of_block(larger<int64_t>(1, kBlockDepth / operands.pixels())),
-        sums_row(round_up(channels.size, lanes<A>)),
-        block_sums(rows.size * sums_row),
+  template <class T>
+  WeightGradPlan(const WeightGradOperands<T>& operands, const WeightGradBlocks& largest)
+      : rows(blocking(operands.depth(), largest.rows, kTileRows)),
+        channels(blocking(operands.produce(), largest.channels, kTileColumns<Accumulate<T>>)),
+        pixels(blocking(operands.pixels(), largest.pixels, 1)),
+        images_of_block(larger<int64_t>(1, largest.pixels / operands.pixels())),
         blocks(operands.shape.groups * rows.count * channels.count) {
-    const int64_t bytes = blocks * block_sums * int64_t(sizeof(A)), batch = operands.shape.batch;
+    const int64_t bytes = blocks * rows.size * channels.size * int64_t(sizeof(Accumulate<T>));
+    const int64_t batch = operands.shape.batch;
     const int64_t affordable = kPartialBytes / larger<int64_t>(1, bytes);
     const int64_t worthwhile = smaller(affordable, batch * operands.pixels() / kRunPixels);
     const int64_t wanted = divide_up(kBatchTasks, larger<int64_t>(1, blocks));
     images = blocking(batch, divide_up(batch, larger<int64_t>(1, smaller(worthwhile, wanted))), 1);
   }
 
-  // Partial sums: [run of images][group][block of k][block of channels][k][channel].
-  A* take_partials(Arena& arena) const { return arena.take<A>(images.count * blocks * block_sums); }
-
   // Pixels whose products are summed in registers: a part of one map, or a few small maps.
-  int64_t block_pixels() const { return images_of_block * pixels.size; }
+  int64_t block_pixels() const { return smaller(images_of_block, images.size) * pixels.size; }
 
   Blocking rows, channels, pixels, images;
-  int64_t images_of_block, sums_row, block_sums, blocks;
-};
-
-template <class T>
-struct WeightGradScratch {
-  Accumulate<T>* patches;
-  Accumulate<T>* gradients;
-  typename PatchColumns<T>::Segment* segments;
-
-  WeightGradScratch(const WeightGradPlan<T>& plan, Arena& arena)
-      : patches(arena.take<Accumulate<T>>(plan.block_pixels() * plan.rows.size)),
-        gradients(arena.take<Accumulate<T>>(plan.block_pixels() * plan.sums_row)),
-        segments(arena.take<typename PatchColumns<T>::Segment>(plan.pixels.size)) {}
+  int64_t images_of_block, blocks;
 };
 
 struct WeightGradTask {
@@ -84,8 +82,8 @@ struct WeightGradTask {
 };
 
 template <class T>
-WeightGradTask weight_grad_task(const WeightGradOperands<T>& operands,
-                                const WeightGradPlan<T>& plan, int64_t index) {
+WeightGradTask weight_grad_task(const WeightGradOperands<T>& operands, const WeightGradPlan& plan,
+                                int64_t index) {
   const int64_t channel_block = index % plan.channels.count;
   const int64_t row_block = index / plan.channels.count % plan.rows.count;
   const int64_t group = index / plan.channels.count / plan.rows.count % operands.shape.groups;
@@ -101,146 +99,286 @@ WeightGradTask weight_grad_task(const WeightGradOperands<T>& operands,
           .channels = smaller(plan.channels.size, operands.produce() - first_channel)};
 }
 
-// gradients[pixel * row + channel] for a block of pixels and channels; the rest of a row is zero.
-template <class T>
-void gather_gradients(const WeightGradOperands<T>& operands, const WeightGradTask& task,
-                      int64_t image, int64_t first_pixel, int64_t pixels, Accumulate<T>* gradients,
-                      int64_t row) {
-  using A = Accumulate<T>;
-  const Strides4& stride = operands.grad_output_stride;
-  const int64_t columns = operands.shape.output.w;
-  const T* from = operands.grad_output + image * stride.n +
-                  (task.group * operands.produce() + task.first_channel) * stride.c;
-  for (int64_t p = 0; p < pixels; ++p) {
-    const int64_t pixel = first_pixel + p;
-    A* to = gradients + p * row;
-    load_run(from + pixel / columns * stride.h + pixel % columns * stride.w, stride.c, to,
-             task.channels);
-    fill_run(to + task.channels, A(0), row - task.channels);
-  }
-}
-
 // The pixels [first_pixel, first_pixel + pixels) of a few images.
 struct PixelBlock {
   int64_t first_image, images;
   int64_t first_pixel, pixels;
+
+  int64_t all_pixels() const { return images * pixels; }
 };
 
-// patches(k, pixel) of the block, laid out as the layout of the input suggests; returns the strides
-// of k and pixel.
 template <class T>
-std::pair<int64_t, int64_t> gather_patches(const WeightGradOperands<T>& operands,
-                                           const WeightGradTask& task, const PixelBlock& block,
-                                           const WeightGradScratch<T>& scratch) {
+PatchSource<T> input_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                        int64_t image) {
   const Strides4& stride = operands.input_stride;
-  const PatchBlock part{block.first_pixel, block.pixels, task.first_k, task.rows};
-  const int64_t row = operands.channels_last ? task.rows : block.images * block.pixels;
-  for (int64_t image = 0; image < block.images; ++image) {
-    const PatchSource<T> source{operands.input + (block.first_image + image) * stride.n +
-                                    task.group * operands.reduce() * stride.c,
-                                stride.c,
-                                stride.h,
-                                stride.w,
-                                operands.reduce(),
-                                operands.lattice};
-    if (operands.channels_last) {
-      PatchRows<T>(source, part, scratch.patches + image * block.pixels * row, row).gather();
-    } else {
-      PatchColumns<T>(source, part, scratch.patches + image * block.pixels, row, scratch.segments)
+  return {operands.input + image * stride.n + task.group * operands.reduce() * stride.c,
+          stride.c,
+          stride.h,
+          stride.w,
+          operands.reduce(),
+          operands.lattice};
+}
+
+// grad_output's channels of a task.
+template <class T>
+PatchSource<T> gradients_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                            int64_t image) {
+  const Strides4& stride = operands.grad_output_stride;
+  return {operands.grad_output + image * stride.n +
+              (task.group * operands.produce() + task.first_channel) * stride.c,
+          stride.c,
+          stride.h,
+          stride.w,
+          task.channels,
+          operands.output_lattice()};
+}
+
+// ---- channels_last: rows are k, columns are output channels, the depth is pixels ----
+
+template <class T>
+class OuterProducts {
+ public:
+  using A = Accumulate<T>;
+  static constexpr WeightGradBlocks kBlocks{256, 256, 256};
+
+  OuterProducts(const WeightGradPlan& plan, Arena& arena)
+      : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.rows.size))),
+        gradients_(arena.take<A>(plan.block_pixels() *
+                                 round_up(plan.channels.size, kTileColumns<A>))) {}
+
+  static int64_t sums_size(int64_t rows, int64_t channels) {
+    return rows * round_up(channels, lanes<A>);
+  }
+  // to[channel * pitch + row] = the sum of a row and a channel.
+  static void sort_sums(const A* sums, int64_t rows, int64_t channels, A* to, int64_t pitch) {
+    transpose_copy(sums, round_up(channels, lanes<A>), to, pitch, rows, channels);
+  }
+
+  void accumulate(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                  const PixelBlock& block, A* sums) const {
+    const int64_t pitch = row_pitch<A>(task.rows), sums_row = round_up(task.channels, lanes<A>);
+    gather_patches(operands, task, block, pitch);
+    gather_gradients(operands, task, block);
+    multiply<A>({.rows = task.rows,
+                 .columns = sums_row,
+                 .depth = block.all_pixels(),
+                 .scalars = patches_,
+                 .scalar_panel = kTileRows,
+                 .scalar_row = 1,
+                 .scalar_depth = pitch,
+                 .vectors = gradients_,
+                 .vector_panel = block.all_pixels() * kTileColumns<A>,
+                 .vector_depth = kTileColumns<A>,
+                 .start = sums,
+                 .start_panel = kTileColumns<A>,
+                 .start_row = sums_row,
+                 .sums = sums,
+                 .sums_row = sums_row});
+  }
+
+ private:
+  // patches(pixel, k).
+  void gather_patches(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                      const PixelBlock& block, int64_t pitch) const {
+    const PatchBlock part{block.first_pixel, block.pixels, task.first_k, task.rows};
+    for (int64_t image = 0; image < block.images; ++image) {
+      PatchRows<T>(input_of(operands, task, block.first_image + image), part,
+                   patches_ + image * block.pixels * pitch, pitch)
           .gather();
     }
   }
-  return operands.channels_last ? std::pair{int64_t(1), row} : std::pair{row, int64_t(1)};
-}
 
-template <class T>
-void accumulate_block(const WeightGradOperands<T>& operands, const WeightGradPlan<T>& plan,
-                      const WeightGradTask& task, const PixelBlock& block,
-                      const WeightGradScratch<T>& scratch, Accumulate<T>* sums) {
-  using A = Accumulate<T>;
-  const auto [k_stride, pixel_stride] = gather_patches(operands, task, block, scratch);
-  for (int64_t image = 0; image < block.images; ++image) {
-    gather_gradients(operands, task, block.first_image + image, block.first_pixel, block.pixels,
-                     scratch.gradients + image * block.pixels * plan.sums_row, plan.sums_row);
-  }
-  multiply<A>({.rows = task.rows,
-               .columns = round_up(task.channels, lanes<A>),
-               .depth = block.images * block.pixels,
-               .scalars = scratch.patches,
-               .scalar_panel = kTileRows * k_stride,
-               .scalar_row = k_stride,
-               .scalar_depth = pixel_stride,
-               .vectors = scratch.gradients,
-               .vector_panel = kTileColumns<A>,
-               .vector_depth = plan.sums_row,
-               .start = sums,
-               .start_panel = kTileColumns<A>,
-               .start_row = plan.sums_row,
-               .sums = sums,
-               .sums_row = plan.sums_row});
-}
-
-template <class T>
-void accumulate(const WeightGradOperands<T>& operands, const WeightGradPlan<T>& plan,
-                const WeightGradTask& task, const WeightGradScratch<T>& scratch,
-                Accumulate<T>* sums) {
-  for (int64_t image = 0; image < task.images; image += plan.images_of_block) {
-    for (int64_t pixel = 0; pixel < operands.pixels(); pixel += plan.pixels.size) {
-      const PixelBlock block{task.first_image + image,
-                             smaller(plan.images_of_block, task.images - image), pixel,
-                             smaller(plan.pixels.size, operands.pixels() - pixel)};
-      accumulate_block(operands, plan, task, block, scratch, sums);
+  // Panels of channels, [panel][pixel][kTileColumns]; zeros behind the last channel.
+  void gather_gradients(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                        const PixelBlock& block) const {
+    const int64_t panel = block.all_pixels() * kTileColumns<A>;
+    A* to = gradients_;
+    for (int64_t image = 0; image < block.images; ++image) {
+      const PatchSource<T> source = gradients_of(operands, task, block.first_image + image);
+      const int64_t columns = source.lattice.w.count;
+      int64_t i = block.first_pixel / columns, j = block.first_pixel % columns;
+      for (int64_t p = 0; p < block.pixels; ++p, to += kTileColumns<A>) {
+        const T* from = source.data + i * source.row_stride + j * source.column_stride;
+        if (++j == columns) ++i, j = 0;
+        for (int64_t c = 0; c < task.channels; c += kTileColumns<A>) {
+          const int64_t count = smaller(kTileColumns<A>, task.channels - c);
+          A* const piece = to + c / kTileColumns<A> * panel;
+          load_run(from + c * source.channel_stride, source.channel_stride, piece, count);
+          fill_run(piece + count, A(0), round_up(count, lanes<A>) - count);
+        }
+      }
     }
   }
-}
 
-// Adds the runs of images in order and writes filters (group, channel) in the weight's layout, (r,
-// s, c) -> (c, r, s).
+  A *patches_, *gradients_;
+};
+
+// ---- contiguous: rows are k, columns are output channels, both with pixels in vectors ----
+
 template <class T>
-void write_filter(const WeightGradOperands<T>& operands, const WeightGradPlan<T>& plan,
-                  const Accumulate<T>* partials, int64_t filter) {
+class DotProducts {
+ public:
   using A = Accumulate<T>;
-  const int64_t group = filter / operands.produce(), channel = filter % operands.produce();
-  const int64_t channel_block = channel / plan.channels.size, column = channel % plan.channels.size;
-  const int64_t taps = operands.shape.kernel.h * operands.shape.kernel.w;
-  T* to = operands.grad_weight + filter * operands.depth();
-  for (int64_t k = 0; k < operands.depth(); ++k) {
-    const int64_t block =
-        (group * plan.rows.count + k / plan.rows.size) * plan.channels.count + channel_block;
-    const A* from =
-        partials + block * plan.block_sums + k % plan.rows.size * plan.sums_row + column;
-    A sum = 0;
-    for (int64_t run = 0; run < plan.images.count; ++run)
-      sum += from[run * plan.blocks * plan.block_sums];
-    store_scalar(to + k % operands.reduce() * taps + k / operands.reduce(), sum);
+  static constexpr WeightGradBlocks kBlocks{64, 128, 1024};
+
+  DotProducts(const WeightGradPlan& plan, Arena& arena)
+      : patches_(arena.take<A>(plan.rows.size * row_pitch<A>(plan.block_pixels()))),
+        gradients_(arena.take<A>(plan.channels.size * row_pitch<A>(plan.block_pixels()))),
+        segments_(arena.take<typename PatchColumns<T>::Segment>(plan.pixels.size)) {}
+
+  static int64_t sums_size(int64_t rows, int64_t channels) {
+    return dot_sums_size<A>(rows, channels);
   }
-}
+  // to[channel * pitch + row] = the sum of a row and a channel.
+  static void sort_sums(const A* sums, int64_t rows, int64_t channels, A* to, int64_t pitch) {
+    for (int64_t i = 0; i < rows; i += kDotRows) {
+      for (int64_t j = 0; j < channels; j += kDotColumns, sums += kDotSums<A>) {
+        for (int64_t c = 0; c < smaller<int64_t>(kDotColumns, channels - j); ++c) {
+          for (int64_t r = 0; r < smaller<int64_t>(kDotRows, rows - i); ++r)
+            to[(j + c) * pitch + i + r] = sums[r * kDotColumns + c];
+        }
+      }
+    }
+  }
 
-template <class T>
-int64_t weight_grad_workspace(const WeightGradOperands<T>& operands, int64_t threads) {
-  const WeightGradPlan<T> plan(operands);
-  Arena arena;
-  plan.take_partials(arena);
-  return workspace_bytes(arena, threads,
-                         [&](Arena& own) { return WeightGradScratch<T>(plan, own); });
-}
+  void accumulate(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                  const PixelBlock& block, A* sums) const {
+    const Rows patches =
+        find_rows(input_of(operands, task, block.first_image), operands.input_stride, block,
+                  task.first_k, task.rows, patches_);
+    const Rows gradients =
+        find_rows(gradients_of(operands, task, block.first_image), operands.grad_output_stride,
+                  block, 0, task.channels, gradients_);
+    add_dot_product<A>({.rows = task.rows,
+                        .columns = task.channels,
+                        .depth = block.all_pixels(),
+                        .row_data = patches.data,
+                        .row_stride = patches.stride,
+                        .column_data = gradients.data,
+                        .column_stride = gradients.stride,
+                        .sums = sums});
+  }
 
-template <class T>
-void weight_grad(const WeightGradOperands<T>& operands, const Execution& execution) {
+ private:
+  struct Rows {
+    const A* data;
+    int64_t stride;
+  };
+
+  // Rows [first_k, first_k + rows) of patches(k, pixel): in the source where it holds them, else
+  // gathered in `scratch`.
+  Rows find_rows(PatchSource<T> source, const Strides4& stride, const PixelBlock& block,
+                 int64_t first_k, int64_t rows, A* scratch) const {
+    const CorrelationAxis &h = source.lattice.h, &w = source.lattice.w;
+    const auto* data = accumulators(source.data);
+    if (data != nullptr && source_step(source.lattice, stride, block.images) == 1) {
+      return {data + h.offset * stride.h + w.offset * stride.w + block.first_pixel +
+                  first_k * stride.c,
+              stride.c};
+    }
+    const int64_t pitch = row_pitch<A>(block.all_pixels());
+    const PatchBlock part{block.first_pixel, block.pixels, first_k, rows};
+    for (int64_t image = 0; image < block.images; ++image) {
+      PatchColumns<T>(source, part, scratch + image * block.pixels, pitch, segments_).gather();
+      source.data += stride.n;
+    }
+    return {scratch, pitch};
+  }
+
+  A *patches_, *gradients_;
+  typename PatchColumns<T>::Segment* segments_;
+};
+
+// ---- the whole gradient ----
+
+template <class T, class Products>
+class WeightGrad {
+ public:
   using A = Accumulate<T>;
-  const WeightGradPlan<T> plan(operands);
-  Arena arena(execution.workspace);
-  A* partials = plan.take_partials(arena);
-  const ScratchBySlot scratch(execution, arena,
-                              [&](Arena& own) { return WeightGradScratch<T>(plan, own); });
-  parallel(execution, plan.images.count * plan.blocks, [&](int64_t index, int64_t slot) {
-    const WeightGradTask task = weight_grad_task(operands, plan, index);
-    A* sums = partials + index * plan.block_sums;
-    fill_run(sums, A(0), plan.block_sums);
-    accumulate(operands, plan, task, scratch(slot), sums);
-  });
-  parallel(execution, operands.shape.out_channels,
-           [&](int64_t filter, int64_t) { write_filter(operands, plan, partials, filter); });
-}
+
+  explicit WeightGrad(const WeightGradOperands<T>& operands)
+      : operands_(operands),
+        plan_(operands, Products::kBlocks),
+        block_sums_(Products::sums_size(plan_.rows.size, plan_.channels.size)) {}
+
+  int64_t workspace(int64_t threads) const {
+    Arena arena;
+    take_partials(arena);
+    const int64_t bytes =
+        workspace_bytes(arena, threads, [&](Arena& own) { return Products(plan_, own); });
+    return larger(bytes,
+                  workspace_bytes(arena, threads, [&](Arena& own) { return take_sorted(own); }));
+  }
+
+  void run(const Execution& execution) const {
+    Arena arena(execution.workspace);
+    A* partials = take_partials(arena);
+    const ScratchBySlot scratch(execution, arena,
+                                [&](Arena& own) { return Products(plan_, own); });
+    parallel(execution, plan_.images.count * plan_.blocks, [&](int64_t index, int64_t slot) {
+      A* sums = partials + index * block_sums_;
+      fill_run(sums, A(0), block_sums_);
+      accumulate(weight_grad_task(operands_, plan_, index), scratch(slot), sums);
+    });
+    const ScratchBySlot sorted(execution, arena, [&](Arena& own) { return take_sorted(own); });
+    parallel(execution, plan_.blocks, [&](int64_t block, int64_t slot) {
+      add_runs(partials, block);
+      write_block(partials + block * block_sums_, weight_grad_task(operands_, plan_, block),
+                  sorted(slot));
+    });
+  }
+
+ private:
+  // Partial sums: [run of images][group][block of k][block of channels][block_sums_].
+  A* take_partials(Arena& arena) const {
+    return arena.take<A>(plan_.images.count * plan_.blocks * block_sums_);
+  }
+
+  void accumulate(const WeightGradTask& task, const Products& products, A* sums) const {
+    for (int64_t image = 0; image < task.images; image += plan_.images_of_block) {
+      for (int64_t pixel = 0; pixel < operands_.pixels(); pixel += plan_.pixels.size) {
+        const PixelBlock block{task.first_image + image,
+                               smaller(plan_.images_of_block, task.images - image), pixel,
+                               smaller(plan_.pixels.size, operands_.pixels() - pixel)};
+        products.accumulate(operands_, task, block, sums);
+      }
+    }
+  }
+
+  // Adds all runs of images to the first, in order.
+  void add_runs(A* partials, int64_t block) const {
+    A* sums = partials + block * block_sums_;
+    for (int64_t run = 1; run < plan_.images.count; ++run) {
+      const A* more = sums + run * plan_.blocks * block_sums_;
+      for (int64_t i = 0; i < block_sums_; ++i) sums[i] += more[i];
+    }
+  }
+
+  // A block's sums as the weight has them, a filter after the other.
+  A* take_sorted(Arena& arena) const {
+    return arena.take<A>(plan_.channels.size * plan_.rows.size);
+  }
+
+  // Filters are written in the weight's layout, (r, s, c) -> (c, r, s).
+  void write_block(const A* sums, const WeightGradTask& block, A* sorted) const {
+    Products::sort_sums(sums, block.rows, block.channels, sorted, block.rows);
+    const int64_t reduce = operands_.reduce();
+    const int64_t taps = operands_.shape.kernel.h * operands_.shape.kernel.w;
+    T* filter = operands_.grad_weight +
+                (block.group * operands_.produce() + block.first_channel) * operands_.depth();
+    for (int64_t o = 0; o < block.channels; ++o, filter += operands_.depth()) {
+      for (int64_t k = block.first_k; k < block.first_k + block.rows;) {
+        const int64_t tap = k / reduce, c = k % reduce;
+        const int64_t count = smaller(reduce - c, block.first_k + block.rows - k);
+        store_run(sorted, filter + c * taps + tap, taps, count);
+        sorted += count, k += count;
+      }
+    }
+  }
+
+  WeightGradOperands<T> operands_;
+  WeightGradPlan plan_;
+  int64_t block_sums_;
+};
 
 }  // namespace cnnops::CNNOPS_TARGET

@@ -74,6 +74,36 @@ CNNOPS_INLINE void transpose(Vec<A> (&rows)[lanes<A>]) {
   };
   exchange_chunks(std::integral_constant<int, 1>{});
   exchange_chunks(std::integral_constant<int, 2>{});
+  if constexpr (kChunk<A> == 2) exchange_chunks(std::integral_constant<int, 4>{});
+}
+
+// The sum of all lanes of rows[i], in lane i; the order of additions is the same for every row.
+template <class A>
+CNNOPS_INLINE Vec<A> lane_sums(Vec<A> (&rows)[lanes<A>]) {
+  using Lanes = std::make_integer_sequence<int, int(lanes<A>)>;
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes<A>; i += 2)
+    rows[i] = interleave<A, 1, false>(rows[i], rows[i + 1], Lanes{}) +
+              interleave<A, 1, true>(rows[i], rows[i + 1], Lanes{});
+  if constexpr (kChunk<A> == 4) {
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes<A>; i += 4)
+      rows[i] = interleave<A, 2, false>(rows[i], rows[i + 2], Lanes{}) +
+                interleave<A, 2, true>(rows[i], rows[i + 2], Lanes{});
+  }
+  const auto add_chunks = [&]<int kDistance>(std::integral_constant<int, kDistance>) {
+    constexpr int kStep = kDistance * kChunk<A>;
+    if constexpr (kStep < int(lanes<A>)) {
+#pragma GCC unroll 16
+      for (int i = 0; i < lanes<A>; i += 2 * kStep)
+        rows[i] = exchange<A, kDistance, false>(rows[i], rows[i + kStep], Lanes{}) +
+                  exchange<A, kDistance, true>(rows[i], rows[i + kStep], Lanes{});
+    }
+  };
+  add_chunks(std::integral_constant<int, 1>{});
+  add_chunks(std::integral_constant<int, 2>{});
+  if constexpr (kChunk<A> == 2) add_chunks(std::integral_constant<int, 4>{});
+  return rows[0];
 }
 
 // to[j * to_row + i] = from[i * from_row + j] for `rows` i and `columns` j, both at most lanes.
