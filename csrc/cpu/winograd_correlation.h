@@ -24,7 +24,7 @@ inline constexpr int64_t kWinogradDepth = 256;
 inline constexpr int64_t kFewTiles = 128;
 
 // Bytes of a block's factors and products.
-inline constexpr int64_t kTileBlockBytes = 1 << 20;
+inline constexpr int64_t kTileBlockBytes = 512 << 10;
 
 // Panels of a task's filter if tiles are few.
 inline constexpr int64_t kTaskPanels = (16 + kTileColumns<float> - 1) / kTileColumns<float>;
@@ -45,7 +45,7 @@ struct TileMatrices {
 template <class Scheme, class T>
 class WinogradCorrelation {
  public:
-  static constexpr int64_t kLanes = lanes<float>, kWidth = WinogradFilter::kWidth;
+  static constexpr int64_t kWidth = WinogradFilter::kWidth;
 
   WinogradCorrelation(const CorrelationOperands<T>& operands, const TileGrid& grid, bool is_rotated,
                       int64_t threads)
@@ -56,7 +56,7 @@ class WinogradCorrelation {
         panels_(divide_up(operands.produce, kWidth)) {
     const int64_t bytes =
         kWinogradProducts<Scheme> * (operands.reduce + operands.produce) * int64_t(sizeof(float));
-    block_ = larger<int64_t>(8 * kTileRows, kTileBlockBytes / bytes);
+    block_ = larger<int64_t>(4 * kTileRows, kTileBlockBytes / bytes);
     block_ = smaller(block_, divide_up(tiles_, threads));
   }
 
@@ -185,9 +185,9 @@ class WinogradCorrelation {
                         const TileMatrices& factors) const {
     const Strides4& stride = operands_.source_stride;
     for_each_strip(grid_, tiles.first, tiles.last, [&](const TileStrip& strip) {
-      for (int64_t c = channels.first; c < channels.last; c += kLanes) {
+      for (int64_t c = channels.first; c < channels.last; c += kLineChannels) {
         transform.run({operands_.source + strip.image * stride.n + c * stride.c, stride},
-                      smaller(kLanes, channels.last - c), grid_, strip,
+                      smaller(kLineChannels, channels.last - c), grid_, strip,
                       {factors.data + strip.slot * factors.row + c, factors.stride, factors.row});
       }
     });
@@ -220,19 +220,14 @@ class WinogradCorrelation {
                         const ResultTransform<Scheme, T>& transform) const {
     const Strides4& stride = operands_.result_stride;
     for_each_strip(grid_, tiles.first, tiles.last, [&](const TileStrip& strip) {
-      for (int64_t k = channels.first; k < channels.last; k += kLanes) {
-        const int64_t count = smaller(kLanes, channels.last - k);
+      for (int64_t k = channels.first; k < channels.last; k += kLineChannels) {
         const float* from = products.data + strip.slot * products.row + k - channels.first;
-        transform.run({from, products.stride, products.row}, bias(k, count), grid_, strip,
-                      {operands_.result + strip.image * stride.n + k * stride.c, stride}, count);
+        transform.run({from, products.stride, products.row},
+                      operands_.bias == nullptr ? nullptr : operands_.bias + k, grid_, strip,
+                      {operands_.result + strip.image * stride.n + k * stride.c, stride},
+                      smaller(kLineChannels, channels.last - k));
       }
     });
-  }
-
-  WinogradVector bias(int64_t channel, int64_t count) const {
-    if (operands_.bias == nullptr) return WinogradVector{};
-    return count == kLanes ? load(operands_.bias + channel)
-                           : load_partial(operands_.bias + channel, count);
   }
 
   const CorrelationOperands<T>& operands_;

@@ -89,12 +89,12 @@ class FilterTransform {
     }
     if (filter_.row_stride == kTaps * filter_.column_stride) {
       gather_lanes(from, filter_.column_stride, filter_.produce_stride, channels, kTaps * kTaps,
-                   taps);
+                   taps, kLanes);
       return;
     }
     for (int64_t r = 0; r < kTaps; ++r) {
       gather_lanes(from + r * filter_.row_stride, filter_.column_stride, filter_.produce_stride,
-                   channels, kTaps, taps + r * kTaps * kLanes);
+                   channels, kTaps, taps + r * kTaps * kLanes, kLanes);
     }
   }
 

@@ -75,6 +75,8 @@ class WinogradWeightGrad {
     Arena arena(execution.workspace);
     const Shared shared(*this, arena);
     const ScratchBySlot scratch(execution, arena, [&](Arena& own) { return Scratch(*this, own); });
+    if (tiles_ == 0)
+      fill_run(shared.sums, 0.f, Scheme::kFilters * Scheme::kFilters * shared.sums_size);
     for (int64_t first = 0; first < tiles_; first += chunk_) {
       const Range tiles{first, smaller(tiles_, first + chunk_)};
       transform(tiles, shared, execution, scratch);
@@ -154,9 +156,9 @@ class WinogradWeightGrad {
     const Strides4& stride = tensor.stride;
     const int64_t last = smaller(channels, first + kColumns);
     for_each_strip(grid, tiles.first, tiles.last, [&](const TileStrip& strip) {
-      for (int64_t c = first; c < last; c += kLanes) {
+      for (int64_t c = first; c < last; c += kLineChannels) {
         transform.run({data + strip.image * stride.n + c * stride.c, stride},
-                      smaller(kLanes, last - c), grid, strip, panels.place(strip.slot, c));
+                      smaller(kLineChannels, last - c), grid, strip, panels.place(strip.slot, c));
       }
     });
   }
@@ -181,7 +183,7 @@ class WinogradWeightGrad {
     const FactorPanels<kRows>& output = shared.output;
     multiply<float>(
         {.rows = smaller(kRows, shape_.out_channels - block * kRows),
-         .columns = shared.sums_row,
+         .columns = round_up(shape_.in_channels, kLanes),
          .depth = depth,
          .scalars = output.data + product * output.stride + block * output.panel + tile * kRows,
          .scalar_panel = kTileRows,
@@ -220,7 +222,7 @@ class WinogradWeightGrad {
 #pragma GCC unroll 16
         for (int s = 0; s < kTaps; ++s) store(taps + (r * kTaps + s) * kLanes, w[s]);
       }
-      scatter_lanes(taps, to + c * kTaps * kTaps, 1, kTaps * kTaps,
+      scatter_lanes(taps, kLanes, to + c * kTaps * kTaps, 1, kTaps * kTaps,
                     smaller(kLanes, shape_.in_channels - c), kTaps * kTaps);
     }
   }
