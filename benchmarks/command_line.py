@@ -73,7 +73,7 @@ def parse(
 
 
 def command(arguments: Sequence[str] | None = None) -> str:
-    """The command as a reader would type it; arguments are given where Python calls, not a shell."""
+    """The command as a reader would type it; arguments are those of a call from Python."""
     if arguments is not None:
         return f"benchmarks {shlex.join(arguments)}"
     return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])

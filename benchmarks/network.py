@@ -27,7 +27,7 @@ PASSES = ("forward", "step")
 
 MOST_IMAGES = 128
 MOST_FLOPS = 150e9  # of a step; about a second on two cores
-TOLERANCE = 2**17  # units of the precision, 1.6 % in float32: rounding turns maxima and ReLUs over
+TOLERANCE = 2**17  # units of the precision, 1.6 % in float32; rounding turns some maxima over
 
 
 class Problem(NamedTuple):
@@ -96,8 +96,8 @@ class Case:
     def verify(self, which: str) -> None:
         """Gradients too in evaluation mode: the same kernels, without dropout's random numbers.
 
-        Batch norm over few images would amplify rounding errors to the size of the gradients. Errors
-        grow through a network in any case, so that the norm of a difference is what is bounded.
+        Batch norm over few images would amplify rounding errors to the size of the gradients.
+        Errors grow through a network in any case, so that the norm of a difference is bounded.
         """
         check = self.forward if which == "forward" else lambda side: self._gradients(side.eval())
         ours, theirs = (_flattened(check(side)) for side in (self.ours, self.theirs))

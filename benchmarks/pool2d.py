@@ -1,9 +1,9 @@
 """Times pooling, forward and backward, against torch's: python -m benchmarks.pool2d.
 
-Maximum, average and L2 norm over every window of the networks' poolings, see shapes.py; the L2 norm
-only over windows without padding, which torch's has not. The forward pass runs without gradients,
-the backward pass is autograd's alone, and "training" is both. Every case is checked against torch in
-float64 before it is timed.
+Maximum, average and L2 norm over every window of the networks' poolings, see shapes.py; the L2
+norm only over windows without padding, which torch's has not. The forward pass runs without
+gradients, the backward pass is autograd's alone, and "training" is both. Every case is checked
+against torch in float64 before it is timed.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,7 @@
 """Runs all speed benchmarks of the CPU for the documentation: python -m benchmarks.report.
 
-Writes the results and pictures into OUTPUT/speed, and the section on speed of OUTPUT/results.md from
-all results that are there. --parts runs some; without names it only writes the section anew.
+Writes the results and pictures into OUTPUT/speed, and the section on speed of OUTPUT/results.md
+from all results that are there. --parts runs some; without names it only writes the section anew.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def replace_section(page: str, new: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("--output", type=Path, default=Path("docs"), help="default %(default)s")
-    parser.add_argument("--parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--seconds", type=float, default=0.1, help="for each timing")
     options = parser.parse_args(arguments)
     folder = options.output / "speed"

@@ -1,7 +1,6 @@
-"""Runs the cases of a benchmark: verifies and times each, prints a table, saves, compares, draws."""
+"""Runs the cases of a benchmark: verifies, times and prints each; saves and draws them all."""
 
 import argparse
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -16,12 +15,20 @@ from .timing import Call, compare
 
 
 class Setting(NamedTuple):
-    """How the tensors of a case are stored, where, and whether TF32 may be used."""
+    """How the tensors of a case are stored, where, and whether TF32 may be used; by names."""
 
-    dtype: torch.dtype
-    memory_format: torch.memory_format
-    device: str
-    tf32: str
+    dtype_name: str
+    format_name: str
+    device: str = "cpu"
+    tf32: str = ""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.dtype_name]
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return FORMATS[self.format_name]
 
 
 class Case(Protocol):
@@ -88,11 +95,8 @@ def _peaks(options) -> dict[tuple, Peak]:
                 _set_threads(threads)
                 peak = measure_peak(DTYPES[dtype], options.device)
                 peaks[dtype, tf32, threads] = peak
-                setting = f"{dtype}{f' TF32 {tf32}' if tf32 else ''}"
-                setting += f" {threads} threads" if threads else ""
-                print(
-                    f"{'peak:':<10}{setting}: {peak.gflops:.1f} GFLOP/s, copies {peak.gbytes:.1f} GB/s"
-                )
+                name = dtype + (f", TF32 {tf32}" if tf32 else f", {threads} threads")
+                print(f"peak:     {name}: {peak.gflops:.1f} GFLOP/s, copies {peak.gbytes:.1f} GB/s")
     return peaks
 
 
@@ -101,12 +105,17 @@ def _set_threads(threads):
         torch.set_num_threads(threads)
 
 
+def _settings(options) -> Iterator[Setting]:
+    """Each in turn, with its TF32 setting made."""
+    for dtype in options.dtypes:
+        for tf32 in tf32_settings(options, dtype):
+            for memory_format in options.formats:
+                yield Setting(dtype, memory_format, options.device, tf32)
+
+
 def _rows(options, benchmark, problems, make, peaks) -> Iterator[Row]:
-    for problem, dtype in itertools.product(problems, options.dtypes):
-        for tf32, memory_format in itertools.product(
-            tf32_settings(options, dtype), options.formats
-        ):
-            setting = Setting(DTYPES[dtype], FORMATS[memory_format], options.device, tf32)
+    for problem in problems:
+        for setting in _settings(options):
             _set_threads(max(options.threads))
             case = make(problem, setting)
             for which in options.passes:
@@ -120,9 +129,9 @@ def _rows(options, benchmark, problems, make, peaks) -> Iterator[Row]:
                         name=problem.name,
                         kind=problem.kind,
                         which=which,
-                        dtype=dtype,
-                        memory_format=memory_format,
-                        tf32=tf32,
+                        dtype=setting.dtype_name,
+                        memory_format=setting.format_name,
+                        tf32=setting.tf32,
                         threads=threads,
                         malloc=malloc.setting() if threads else "",
                         batch=case.batch,
@@ -130,7 +139,7 @@ def _rows(options, benchmark, problems, make, peaks) -> Iterator[Row]:
                         torch_seconds=times.torch,
                         work=case.work(which),
                         unit=case.unit,
-                        peak=peaks[dtype, tf32, threads].of(case.unit),
+                        peak=peaks[setting.dtype_name, setting.tf32, threads].of(case.unit),
                     )
 
 
@@ -193,8 +202,6 @@ def _print_means(rows):
     for row in rows:
         groups.setdefault((row.setting, row.which, row.memory_format), []).append(row.ratio)
     print("\nratio = torch's time / cnnops' time, medians of alternating calls; geometric means:")
-    for (setting, which, memory_format), ratios in groups.items():
-        mean = geometric_mean(ratios)
-        print(
-            f"{setting}, {which}, {memory_format}: {mean:.2f} ({len(ratios)}, worst {min(ratios):.2f})"
-        )
+    for case, ratios in groups.items():
+        count, mean, worst = len(ratios), geometric_mean(ratios), min(ratios)
+        print(f"{', '.join(case)}: {mean:.2f} of {count}, worst {worst:.2f}")
