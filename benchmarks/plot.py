@@ -73,25 +73,30 @@ def _draw_panel(panel, rows, lines):
             chosen.values(), places, s=16, color=color, label=label, zorder=3, linewidth=0
         )
         panel.axvline(mean, color=color, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
+        place, side = (0, "left") if memory_format == "contiguous" else (1, "right")
         panel.annotate(
-            f"{mean:.2f}",
-            (mean, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(2, -2 if memory_format == "contiguous" else -11),
+            f"mean {mean:.2f}",
+            (place, 1),
+            xycoords="axes fraction",
+            xytext=(0, 4),
             textcoords="offset points",
-            fontsize=7,
+            fontsize=8,
             color=color,
-            verticalalignment="top",
+            horizontalalignment=side,
         )
     panel.axvline(1, color="black", linewidth=1, zorder=2)
     panel.xaxis.set_major_locator(FixedLocator([2.0**power for power in range(-5, 8)]))
     panel.xaxis.set_minor_locator(NullLocator())
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+    panel.xaxis.set_major_formatter(FuncFormatter(_as_fraction))
     panel.grid(axis="x", color="#dddddd", linewidth=0.6, zorder=1)
     panel.tick_params(labelsize=8, length=0)
     for side in ("top", "right", "left"):
         panel.spines[side].set_visible(False)
     panel.set_xlabel("torch's time / cnnops' time", fontsize=8)
+
+
+def _as_fraction(ratio: float, _) -> str:
+    return f"{ratio:g}" if ratio >= 1 else f"1/{1 / ratio:g}"
 
 
 def _label_kinds(panel, kinds, names):
