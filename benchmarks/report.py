@@ -46,16 +46,16 @@ PARTS = {
 }
 
 
-def run_part(name: str, folder: Path, seconds: float) -> None:
-    """Runs a part in a process of its own, which may start itself anew for its malloc."""
+def run_part(name: str, folder: Path, seconds: float) -> bool:
+    """Runs a part in a process of its own and says whether it succeeded; old results go."""
     part = PARTS[name]
     command = [sys.executable, "-m", f"benchmarks.{part.benchmark}", *shlex.split(part.options)]
     command += ["--seconds", str(seconds), "--save", str(folder / f"{name}.json")]
+    for old in (*folder.glob(f"{name}.json"), *folder.glob(f"{name}*.png")):
+        old.unlink()
     if part.plot:
-        for old in folder.glob(f"{name}*.png"):
-            old.unlink()
         command += ["--plot", str(folder / f"{name}.png")]
-    subprocess.run(command, check=True)
+    return subprocess.run(command).returncode == 0
 
 
 def section(folder: Path) -> str:
@@ -130,12 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="for each timing")
     options = parser.parse_args(arguments)
     folder = options.output / "speed"
-    for name in options.parts:
-        run_part(name, folder, options.seconds)
+    failed = [name for name in options.parts if not run_part(name, folder, options.seconds)]
     page = options.output / "results.md"
     text = page.read_text() if page.exists() else "# Results\n"
     page.write_text(replace_section(text, section(folder)))
     print(f"\nwrote {HEADING.strip('# ')!r} of {page}")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

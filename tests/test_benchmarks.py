@@ -430,10 +430,15 @@ def test_goals_from_the_command_line(tmp_path, capsys):
 
 def test_options_of_the_parts_are_known(monkeypatch, tmp_path):
     ran = []
-    monkeypatch.setattr(report.subprocess, "run", lambda command, check: ran.append(command))
+
+    def succeed(command):
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(report.subprocess, "run", succeed)
     monkeypatch.setattr(command_line.malloc, "ensure", lambda wanted: None)
     for name in report.PARTS:
-        report.run_part(name, tmp_path, 0.1)
+        assert report.run_part(name, tmp_path, 0.1)
         module = {m.__name__: m for m in BENCHMARKS}[ran[-1][2]]
         passes = module.PASSES if module is not denormals else conv2d.PASSES
         options = command_line.parse("", passes, ran[-1][3:])
@@ -457,6 +462,17 @@ def test_section_of_the_page_is_replaced(tmp_path):
         assert (
             "| lenet5, contiguous, float32, 2 threads, warm malloc | 4 | 500.0 | 2000.0 |" in text
         )
+
+
+def test_a_part_that_fails_leaves_no_old_results_and_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        report.subprocess, "run", lambda command: subprocess.CompletedProcess(command, 1)
+    )
+    old = tmp_path / "speed" / "conv2d-warm.json"
+    Run(FACTS, [ROW]).save(old)
+    with pytest.raises(SystemExit, match="failed: conv2d-warm$"):
+        report.main(["--output", str(tmp_path), "--parts", "conv2d-warm"])
+    assert not old.exists()
 
 
 def test_a_page_without_the_section_gets_it():
