@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import itertools
 import os
 import shlex
 import subprocess
@@ -126,6 +127,17 @@ def test_sizes_of_outputs_are_those_of_the_layers():
         make = shapes._with_conv if isinstance(layer.module, torch.nn.Conv2d) else shapes._with_pool
         shape = make("googlenet", layer)
         assert shape.output_size == layer.output_size[2] == layer.output_size[3]
+
+
+def test_sizes_of_pools_are_torchs():
+    for size, kernel, stride, padding in itertools.product(
+        range(4, 9), (2, 3), range(1, 5), (0, 1)
+    ):
+        for ceil_mode in (False, True):
+            shape = shapes.PoolShape("", 1, 1, size, kernel, stride, padding, ceil_mode)
+            x = torch.empty(1, size, size, device="meta")
+            pooled = torch.nn.functional.max_pool2d(x, *shape[4:7], ceil_mode=ceil_mode)
+            assert shape.output_size == pooled.shape[1], shape
 
 
 def test_flops_are_those_that_torch_counts():
@@ -376,6 +388,8 @@ def test_goals_are_held_against_means_and_worst_cases():
         *("1.41", "3.3", "0.50", "1.8", "c, channels_last", "**no**"),
     ]
     assert "1 of 4 cases are slower" in goals.page(rows)
+    high_mean = [row(torch_seconds=20.0), row(name="b", torch_seconds=0.8)]
+    assert cells(goals.page(high_mean), "3x3 stride 1, forward")[-1] == "**no**"
     assert "c forward channels_last 0.50" in goals.page(rows)
 
 
