@@ -1,14 +1,16 @@
-"""What the benchmarks share: their options, the machine they ran on, their table."""
+"""The options that the benchmarks share, and the settings of torch that follow from them."""
 
 import argparse
-import math
-from collections.abc import Iterable
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 
-import cnnops
 from cnnops._dispatch import has_kernels
-from cnnops.info import info
+
+from . import malloc
 
 DTYPES = {
     "float32": torch.float32,
@@ -18,71 +20,101 @@ DTYPES = {
 }
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
-TF32_EPS = 2**-10
 
+def parse(
+    description: str, passes: Sequence[str], arguments: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """Reads the options; where one takes several values, its default is all of them, or one.
 
-def parse(description: str, passes: list[str]) -> argparse.Namespace:
-    """Reads the options and makes torch's settings; a list stands for all its values by default."""
+    Restarts the process where --malloc asks for another setting than it has.
+    """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--passes", nargs="+", choices=passes, default=passes)
+    parser.add_argument("--passes", nargs="+", choices=passes, default=list(passes))
+    parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=["float32"])
     parser.add_argument("--formats", nargs="+", choices=list(FORMATS), default=list(FORMATS))
-    parser.add_argument("--dtype", choices=list(DTYPES), default="float32")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n>")
     parser.add_argument(
-        "--tf32", action="store_true", help="allow both sides TF32 (float32 on CUDA)"
+        "--threads", nargs="+", type=_positive, help="numbers of threads (CPU); default torch's"
     )
-    parser.add_argument("--batch", type=int, help="images; by default each shape's own number")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--filter", default="", help="only shapes whose name holds this text")
-    parser.add_argument("--seconds", type=float, default=0.5, help="time spent on each case")
-    options = parser.parse_args()
-    if options.tf32 and (options.dtype != "float32" or options.device == "cpu"):
-        parser.error("--tf32 is for --dtype float32 on --device cuda")
-    torch.set_num_threads(options.threads)
-    if options.device != "cpu":
-        if not (torch.cuda.is_available() and has_kernels("cuda")):
-            parser.error("--device cuda needs a GPU and a build of cnnops with CUDA kernels")
-        torch.cuda.set_device(torch.device(options.device).index or 0)
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = options.tf32
-        torch.backends.cuda.matmul.allow_tf32 = options.tf32
+    parser.add_argument(
+        "--tf32",
+        nargs="+",
+        choices=["off", "on"],
+        help="whether float32 may be rounded to TF32 (CUDA), on both sides; default both",
+    )
+    parser.add_argument(
+        "--malloc",
+        choices=["warm", "default"],
+        help="memory kept by the process or fresh (CPU); default as the environment says",
+    )
+    parser.add_argument(
+        "--filter",
+        nargs="+",
+        default=[],
+        help="only cases whose name or kind holds a text of these",
+    )
+    parser.add_argument("--batch", type=_positive, help="images; default each case's own number")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=0.15,
+        help="time for each timing, but five calls of each side at least; default %(default)s",
+    )
+    parser.add_argument("--save", type=Path, help="write the results into this JSON file")
+    parser.add_argument("--compare", type=Path, help="show the ratios of this JSON file beside")
+    parser.add_argument("--plot", type=Path, help="draw the ratios into this PNG file")
+    options = parser.parse_args(arguments)
+    options.command = command(arguments)
+    if options.device == "cpu":
+        _settle_cpu(parser, options)
+    else:
+        _settle_cuda(parser, options)
     return options
 
 
-def print_machine(options: argparse.Namespace) -> None:
-    print(
-        f"cnnops {cnnops.__version__}, torch {torch.__version__}, {_hardware(options)}, "
-        f"{options.dtype}; ratio = torch's time / cnnops' time, medians of alternating calls\n"
-    )
+def command(arguments: Sequence[str] | None = None) -> str:
+    """The command as a reader would type it; arguments are those of a call from Python."""
+    if arguments is not None:
+        return f"benchmarks {shlex.join(arguments)}"
+    return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
 
 
-def _hardware(options):
-    if options.device == "cpu":
-        return f"{info()['cpu']['capability']}, {options.threads} threads"
-    properties = torch.cuda.get_device_properties(options.device)
-    tf32 = f", TF32 {'allowed' if options.tf32 else 'forbidden'}"
-    return (
-        f"{properties.name} (compute capability {properties.major}.{properties.minor}), "
-        f"cuDNN {torch.backends.cudnn.version()} in benchmark mode, L2 cache flushed before calls"
-        f"{tf32 if options.dtype == 'float32' else ''}"
-    )
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
 
 
-def print_geometric_mean(ratios: Iterable[float]) -> None:
-    logarithms = [math.log(ratio) for ratio in ratios]
-    if logarithms:
-        mean = math.exp(sum(logarithms) / len(logarithms))
-        print(f"\ngeometric mean of {len(logarithms)} ratios: {mean:.2f}")
+def _settle_cpu(parser, options):
+    if options.tf32:
+        parser.error("--tf32 is for --device cuda")
+    if options.malloc:
+        malloc.ensure(options.malloc)
+    options.threads = options.threads or [torch.get_num_threads()]
 
 
-def require_close(
-    name: str, result: torch.Tensor, expected: torch.Tensor, tf32: bool = False
-) -> None:
-    """Refuses to time a kernel whose result is not torch's in float64, within its dtype."""
-    error = (result.double() - expected).abs().max()
-    eps = TF32_EPS if tf32 else torch.finfo(result.dtype).eps
-    tolerance = 16 * eps * expected.abs().max()
-    if not error <= tolerance:
-        raise SystemExit(
-            f"{name}: the worst error is {error:.2e}, expected at most {tolerance:.2e}"
-        )
+def _settle_cuda(parser, options):
+    if options.threads or options.malloc:
+        parser.error("--threads and --malloc are for --device cpu")
+    if options.tf32 and "float32" not in options.dtypes:
+        parser.error("--tf32 is for --dtypes float32")
+    if not options.device.startswith("cuda"):
+        parser.error(f"--device must be cpu, cuda or cuda:<n>, got {options.device!r}")
+    if not (torch.cuda.is_available() and has_kernels("cuda")):
+        parser.error("--device cuda needs a GPU and a build of cnnops with CUDA kernels")
+    torch.cuda.set_device(torch.device(options.device).index or 0)
+    torch.backends.cudnn.benchmark = True
+    options.threads = [0]
+    options.tf32 = options.tf32 or ["off", "on"]
+
+
+def tf32_settings(options: argparse.Namespace, dtype: str) -> Iterator[str]:
+    """Makes each setting of TF32 that a dtype has in turn, and names it."""
+    if options.device == "cpu" or dtype != "float32":
+        yield ""
+        return
+    for setting in options.tf32:
+        torch.backends.cudnn.allow_tf32 = setting == "on"
+        torch.backends.cuda.matmul.allow_tf32 = setting == "on"
+        yield setting

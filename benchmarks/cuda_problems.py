@@ -10,19 +10,43 @@ from typing import NamedTuple
 
 import torch
 
-from . import conv2d, pool2d
 from .command_line import DTYPES, FORMATS
+from .shapes import ConvShape, PoolShape
 
 PASSES = ("forward", "input_grad", "weight_grad")
 
-# Beside the shapes that are timed: odd numbers of channels, and a window of more than 256 samples,
-# whose offsets take more than a byte.
-CONV_SHAPES = [*conv2d.SHAPES, conv2d.Shape("odd", 8, 99, 99, 14, 3, padding=1)]
+LAYERS = [
+    ConvShape("lenet5.c1", 64, 1, 6, 32, 5),
+    ConvShape("lenet5.c3", 64, 6, 16, 14, 5),
+    ConvShape("lenet5.c5", 64, 16, 120, 5, 5),
+    ConvShape("resnet20.first", 64, 3, 16, 32, 3, padding=1),
+    ConvShape("resnet20.16", 64, 16, 16, 32, 3, padding=1),
+    ConvShape("resnet20.16-32", 64, 16, 32, 32, 3, stride=2, padding=1),
+    ConvShape("resnet20.32", 64, 32, 32, 16, 3, padding=1),
+    ConvShape("resnet20.64", 64, 64, 64, 8, 3, padding=1),
+    ConvShape("vgg.64", 4, 64, 64, 112, 3, padding=1),
+    ConvShape("vgg.512", 8, 512, 512, 14, 3, padding=1),
+    ConvShape("resnet.first", 4, 3, 64, 224, 7, stride=2, padding=3),
+    ConvShape("resnet.pointwise", 16, 256, 64, 56, 1),
+    ConvShape("alexnet.first", 8, 3, 64, 224, 11, stride=4, padding=2),
+    ConvShape("mobilenet.depthwise", 16, 96, 96, 56, 3, padding=1, groups=96),
+    ConvShape("resnext.grouped", 8, 128, 128, 56, 3, padding=1, groups=32),
+]
+WINDOWS = [
+    PoolShape("lenet5.s2", 64, 6, 28, 2, 2),
+    PoolShape("plain8", 64, 64, 16, 2, 2),
+    PoolShape("vgg", 8, 64, 112, 2, 2),
+    PoolShape("alexnet", 16, 64, 55, 3, 2),
+    PoolShape("googlenet", 16, 192, 28, 3, 1),
+]
+# Beside them: odd numbers of channels, and a window of more than 256 samples, whose offsets take
+# more than a byte.
+CONV_SHAPES = [*LAYERS, ConvShape("odd", 8, 99, 99, 14, 3, padding=1)]
 POOL_SHAPES = [
-    *pool2d.SHAPES,
-    pool2d.Shape("rgb", 64, 3, 224, 2, 2),
-    pool2d.Shape("global", 64, 64, 17, 17, 17),
-    pool2d.Shape("rgb.global", 64, 3, 17, 17, 17),
+    *WINDOWS,
+    PoolShape("rgb", 64, 3, 224, 2, 2),
+    PoolShape("global", 64, 64, 17, 17, 17),
+    PoolShape("rgb.global", 64, 3, 17, 17, 17),
 ]
 NORM_TYPES = (1, 2, 3)
 
@@ -41,7 +65,7 @@ class Launch(NamedTuple):
 class ConvProblem(NamedTuple):
     """One pass of a convolution."""
 
-    shape: conv2d.Shape
+    shape: ConvShape
     which: str  # of PASSES
     dtype: str
     memory_format: str
@@ -76,7 +100,7 @@ class ConvProblem(NamedTuple):
 class BiasGradProblem(NamedTuple):
     """The bias gradient of a convolution."""
 
-    shape: conv2d.Shape
+    shape: ConvShape
     dtype: str
     memory_format: str
 
@@ -104,7 +128,7 @@ POOL_OPERATORS = {
 class PoolProblem(NamedTuple):
     """One operator of pooling."""
 
-    shape: pool2d.Shape
+    shape: PoolShape
     operator: str  # of POOL_OPERATORS
     dtype: str
     memory_format: str

@@ -6,9 +6,8 @@ Nothing here is measured. Shapes and plans give the numbers.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from . import conv2d, pool2d
 from .command_line import DTYPES
-from .cuda_problems import PASSES, ConvProblem, Launch, PoolProblem
+from .cuda_problems import LAYERS, PASSES, WINDOWS, ConvProblem, Launch, PoolProblem
 from .cuda_tile import tile_of
 from .markdown import table
 
@@ -213,14 +212,14 @@ def page(command: str) -> str:
                 f"{shape.name} {which}",
                 conv_work(ConvProblem(shape, which, dtype, FORMAT, allow_tf32)),
             )
-            for shape in conv2d.SHAPES
+            for shape in LAYERS
             if shape.name in CONV_LAYERS
             for which in PASSES
         )
         parts.append(_section(f"Convolution, {name}", works))
     works = (
         (f"{shape.name} {operator}", pool_work(PoolProblem(shape, operator, "float32", FORMAT)))
-        for shape in pool2d.SHAPES
+        for shape in WINDOWS
         for operator in POOL_OPERATORS
     )
     parts.append(_section("Pooling, float32 (Lp: p = 2)", works))

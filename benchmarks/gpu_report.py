@@ -59,14 +59,13 @@ def sanitizers() -> Iterator[Step]:
 
 
 def benchmarks() -> Iterator[Step]:
+    """Float32 with and without TF32, half types; batches by rule and large ones."""
+    half = ["--dtypes", "float16", "bfloat16"]
+    large = ["--batch", "128"]
     for name, variants in {
-        "conv2d": [
-            *([], ["--tf32"], ["--dtype", "float16"], ["--dtype", "bfloat16"]),
-            *(["--batch", "128"], ["--batch", "128", "--tf32"]),
-            *(["--batch", "128", "--dtype", dtype] for dtype in ("float16", "bfloat16")),
-        ],
-        "pool2d": [[], ["--dtype", "float16"], ["--batch", "128"]],
-        "network": [[], ["--tf32"], ["--batch", "1024"], ["--batch", "1024", "--tf32"]],
+        "conv2d": [[], half, large, [*large, *half]],
+        "pool2d": [[], half, large],
+        "network": [[], ["--batch", "256", "--filter", "lenet", "resnet20", "plain8"]],
     }.items():
         for options in variants:
             yield Step(python(f"benchmarks.{name}", "--device", "cuda", *options))

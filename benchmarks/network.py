@@ -1,80 +1,127 @@
-"""Times a training step of whole networks on cnnops and on torch: python -m benchmarks.network.
+"""Times whole networks on cnnops and on torch: python -m benchmarks.network.
 
-The same network, converted and reverted in turn, so that both sides train the same parameters; the
-gradients are compared before anything is timed.
+A step is the forward and the backward pass of one batch in training mode, and leaves the weights as
+they are; "forward" is the network in evaluation mode without gradients. Both sides have the same
+parameters; results are compared before anything is timed.
 """
 
-from collections.abc import Callable
+import copy
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 import cnnops
-from cnnops import models
 
-from .command_line import DTYPES, FORMATS, parse, print_geometric_mean, print_machine
-from .timing import compare
+from .checks import TF32_EPS
+from .command_line import parse
+from .networks import NETWORKS, Network, walk
+from .results import Run
+from .runner import Setting, run
+from .timing import Call
 
-# Name: network, batch size, channels of its 32x32 images.
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
-    "lenet5": (models.lenet5, 32, 1),
-    "plain8": (models.plain8, 128, 3),
-    "resnet20": (models.resnet20, 128, 3),
-}
+PASSES = ("forward", "step")
+
+MOST_IMAGES = 128
+MOST_FLOPS = 150e9  # of a step; about a second on two cores
+TOLERANCE = 2**17  # units of the precision, 1.6 % in float32; rounding turns some maxima over
 
 
-class Step:
-    """Forward and backward of one batch; the weights stay as they are."""
+class Problem(NamedTuple):
+    """A network and how many images it sees at once."""
 
-    def __init__(self, network: nn.Module, images: torch.Tensor):
-        self.network = network
-        self.images = images
-        self.labels = torch.randint(10, (len(images),), device=images.device)
+    name: str
+    kind: str
+    network: Network
+    batch: int
+    flops_of_image: int  # of the convolutions, forward
 
-    def on_cnnops(self) -> list[torch.Tensor]:
-        return self._run(cnnops.convert(self.network))
 
-    def on_torch(self) -> list[torch.Tensor]:
-        return self._run(cnnops.revert(self.network))
+def problems(batch: int | None) -> Iterator[Problem]:
+    """Every network; by default with as many images as the limits let a step have."""
+    for name, network in NETWORKS.items():
+        flops = convolution_flops(network)
+        images = batch or MOST_IMAGES
+        while not batch and images > 1 and 3 * images * flops > MOST_FLOPS:
+            images //= 2
+        yield Problem(name, "network", network, images, flops)
 
-    def _run(self, network):
+
+def convolution_flops(network: Network) -> int:
+    """Of one image, forward: every product with its addition once."""
+    return sum(
+        2 * layer.output_size.numel() * layer.module.weight[0].numel()
+        for layer in walk(network)
+        if isinstance(layer.module, nn.Conv2d)
+    )
+
+
+class Case:
+    """A network's batch and its passes on each side."""
+
+    unit = "GFLOP/s"
+
+    def __init__(self, problem: Problem, setting: Setting):
+        torch.manual_seed(0)
+        to = dict(dtype=setting.dtype, memory_format=setting.memory_format, device=setting.device)
+        network = problem.network
+        self.problem = problem
+        self.setting = setting
+        self.batch = problem.batch
+        self.theirs = cnnops.revert(network.build().to(**to))
+        shared = {id(parameter): parameter for parameter in self.theirs.parameters()}
+        self.ours = cnnops.convert(copy.deepcopy(self.theirs, shared))
+        images = torch.randn(problem.batch, network.channels, network.size, network.size)
+        self.images = images.to(**to)
+        self.labels = torch.randint(10, (problem.batch,), device=setting.device)
+
+    def sides(self, which: str) -> tuple[Call, Call]:
+        return tuple(partial(getattr(self, which), side) for side in (self.ours, self.theirs))
+
+    def work(self, which: str) -> float:
+        """The gradients cost as much as the forward pass, each."""
+        return self.batch * self.problem.flops_of_image * (3 if which == "step" else 1)
+
+    def forward(self, network: nn.Module) -> tuple[torch.Tensor, ...]:
+        network.eval()
+        with torch.no_grad():
+            return (network(self.images),)
+
+    def step(self, network: nn.Module) -> tuple[torch.Tensor, ...]:
+        return self._gradients(network.train())
+
+    def verify(self, which: str) -> None:
+        """Gradients too in evaluation mode: the same kernels, without dropout's random numbers.
+
+        Batch norm over few images would amplify rounding errors to the size of the gradients.
+        Errors grow through a network in any case, so that the norm of a difference is bounded.
+        """
+        check = self.forward if which == "forward" else lambda side: self._gradients(side.eval())
+        ours, theirs = (_flattened(check(side)) for side in (self.ours, self.theirs))
+        error = (ours - theirs).norm() / theirs.norm()
+        eps = TF32_EPS if self.setting.tf32 == "on" else torch.finfo(self.setting.dtype).eps
+        allowed = min(TOLERANCE * eps, 0.25)
+        if not error <= allowed:
+            raise SystemExit(
+                f"{self.problem.name} {which}: results differ by {error:.2e} of their norm, "
+                f"expected at most {allowed:.2e}"
+            )
+
+    def _gradients(self, network):
         loss = cross_entropy(network(self.images).float(), self.labels)
         return torch.autograd.grad(loss, list(network.parameters()))
 
 
-def require_same_gradients(name: str, step: Step, tolerance: float) -> None:
-    """Refuses to time a network whose gradients differ by more than a share of the largest."""
-    for ours, theirs in zip(step.on_cnnops(), step.on_torch(), strict=True):
-        error, largest = (ours - theirs).abs().max(), theirs.abs().max()
-        if not error <= tolerance * largest:
-            raise SystemExit(f"{name}: gradients differ by {error:.2e} of at most {largest:.2e}")
+def _flattened(results):
+    return torch.cat([result.double().flatten() for result in results])
 
 
-def main() -> None:
-    options = parse(__doc__.split(":")[0], ["step"])
-    print_machine(options)
-    print(f"{'network':<10} {'format':<14} {'images/s':>9} {'torch':>9} {'ratio':>6}")
-    ratios = []
-    for name, (build, batch, channels) in NETWORKS.items():
-        if options.filter not in name:
-            continue
-        batch = options.batch or batch
-        for memory_format in options.formats:
-            torch.manual_seed(0)
-            to = dict(dtype=DTYPES[options.dtype], memory_format=FORMATS[memory_format])
-            to |= dict(device=options.device)
-            step = Step(build().to(**to), torch.randn(batch, channels, 32, 32).to(**to))
-            require_same_gradients(name, step, tolerance=0.1 if options.tf32 else 0.01)
-            sides = step.on_cnnops, step.on_torch
-            times = compare(*sides, options.seconds, options.device)
-            ratios.append(times.ratio)
-            print(
-                f"{name:<10} {memory_format:<14} {batch / times.cnnops:9.0f} "
-                f"{batch / times.torch:9.0f} {times.ratio:6.2f}",
-                flush=True,
-            )
-    print_geometric_mean(ratios)
+def main(arguments: Sequence[str] | None = None) -> Run:
+    options = parse(__doc__.split(":")[0], PASSES, arguments)
+    return run(options, "network", problems(options.batch), Case)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """Times pooling, forward and backward, against torch's: python -m benchmarks.pool2d.
 
-Every case is checked against torch in float64 before it is timed.
+Maximum, average and L2 norm over every window of the networks' poolings, see shapes.py; the L2
+norm only over windows without padding, which torch's has not. The forward pass runs without
+gradients, the backward pass is autograd's alone, and "training" is both. Every case is checked
+against torch in float64 before it is timed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -12,92 +16,115 @@ import torch.nn.functional as theirs
 
 import cnnops.functional as ours
 
-from .command_line import (
-    DTYPES,
-    FORMATS,
-    parse,
-    print_geometric_mean,
-    print_machine,
-    require_close,
-)
-from .timing import compare
+from .checks import require_close, tolerance
+from .command_line import parse
+from .results import Run
+from .runner import Setting, run
+from .shapes import PoolShape, pool_shapes
+from .timing import Call
+
+PASSES = ("forward", "backward", "training")
 
 
-class Shape(NamedTuple):
-    name: str
-    batch: int
-    channels: int
-    size: int
-    kernel: int
-    stride: int
+class Operator(NamedTuple):
+    """A pooling, called with torch's functions or ours."""
+
+    call: Callable[[ModuleType, torch.Tensor, PoolShape], torch.Tensor]
+    backward_reads_values: bool = False  # of input and output
 
 
-SHAPES = [
-    Shape("lenet5.s2", 64, 6, 28, 2, 2),
-    Shape("plain8", 64, 64, 16, 2, 2),
-    Shape("vgg", 8, 64, 112, 2, 2),
-    Shape("alexnet", 16, 64, 55, 3, 2),
-    Shape("googlenet", 16, 192, 28, 3, 1),
-]
-
-# Each takes the module of functions, the input and the window.
-OPERATORS: dict[str, Callable] = {
-    "max": lambda F, x, window: F.max_pool2d(x, *window),
-    "avg": lambda F, x, window: F.avg_pool2d(x, *window),
-    "l2": lambda F, x, window: F.lp_pool2d(x, 2, *window),
+OPERATORS = {
+    "max": Operator(
+        lambda functions, x, s: functions.max_pool2d(
+            x, s.kernel, s.stride, s.padding, ceil_mode=s.ceil_mode
+        )
+    ),
+    "average": Operator(
+        lambda functions, x, s: functions.avg_pool2d(x, s.kernel, s.stride, s.padding, s.ceil_mode)
+    ),
+    "L2": Operator(
+        lambda functions, x, s: functions.lp_pool2d(x, 2, s.kernel, s.stride, s.ceil_mode),
+        backward_reads_values=True,
+    ),
 }
 
 
-class Case:
-    """One operator on one shape, on each side."""
+class Problem(NamedTuple):
+    """An operator on a window."""
 
-    def __init__(self, operator, shape: Shape, dtype, memory_format, device="cpu"):
+    name: str
+    kind: str
+    operator: Operator
+    shape: PoolShape
+
+
+def problems(shapes: Sequence[PoolShape]) -> Iterator[Problem]:
+    for shape in shapes:
+        for name, operator in OPERATORS.items():
+            if name != "L2" or shape.padding == 0:
+                yield Problem(f"{name} {shape.name}", f"{name} pooling", operator, shape)
+
+
+class Case:
+    """One operator on one window, on each side."""
+
+    unit = "GB/s"
+
+    def __init__(self, problem: Problem, setting: Setting):
         torch.manual_seed(0)
+        shape = problem.shape
+        self.problem = problem
+        self.dtype = setting.dtype
+        self.batch = shape.batch
         size = (shape.batch, shape.channels, shape.size, shape.size)
-        self.operator = operator
-        self.window = (shape.kernel, shape.stride)
-        self.input = torch.randn(size, dtype=dtype).to(device, memory_format=memory_format)
+        self.input = torch.randn(size).to(setting.device, setting.dtype)
+        self.input = self.input.contiguous(memory_format=setting.memory_format)
         self.grad_output = torch.randn_like(self.forward(ours))
 
-    def forward(self, functions, dtype=None):
+    def sides(self, which: str) -> tuple[Call, Call]:
+        return tuple(self._pass(which, functions) for functions in (ours, theirs))
+
+    def verify(self, which: str) -> None:
+        expected = self._pass(which, theirs, torch.float64)()
+        name = f"{self.problem.name} {which}"
+        require_close(name, self._pass(which, ours)(), expected, tolerance(self.dtype))
+
+    def work(self, which: str) -> float:
+        """Values read and written once; a saved index is an implementation's own affair."""
+        small, large = self.grad_output.nbytes, self.input.nbytes
+        backward = (small + large) * (2 if self.problem.operator.backward_reads_values else 1)
+        forward = small + large
+        return {"forward": forward, "backward": backward, "training": forward + backward}[which]
+
+    def forward(self, functions: ModuleType, dtype: torch.dtype | None = None) -> torch.Tensor:
         with torch.no_grad():
-            return self.operator(functions, self._input(dtype), self.window)
+            return self._call(functions, self.input.to(dtype or self.dtype))
 
-    def forward_and_backward(self, functions, dtype=None):
-        input = self._input(dtype).requires_grad_()
-        output = self.operator(functions, input, self.window)
-        return torch.autograd.grad(output, input, self.grad_output.to(output.dtype))[0]
+    def training(self, functions: ModuleType, dtype: torch.dtype | None = None) -> torch.Tensor:
+        return self._backward(functions, dtype)()
 
-    def _input(self, dtype):
-        return self.input.detach() if dtype is None else self.input.to(dtype)
+    def _pass(self, which, functions, dtype=None) -> Call:
+        if which == "backward":
+            return self._backward(functions, dtype)
+        return partial(getattr(self, which), functions, dtype)
+
+    def _backward(self, functions, dtype) -> Call:
+        """The backward pass of a forward pass that has run."""
+        input = self.input.detach().to(dtype or self.dtype).requires_grad_()
+        output = self._call(functions, input)
+        grad_output = self.grad_output.to(output.dtype)
+        return lambda: torch.autograd.grad(output, input, grad_output, retain_graph=True)[0]
+
+    def _call(self, functions, input):
+        return self.problem.operator.call(functions, input, self.problem.shape)
 
 
-def main() -> None:
-    options = parse(__doc__.split(":")[0], ["forward", "forward_and_backward"])
-    print_machine(options)
-    print(f"{'shape':<12} {'operator':<9} {'format':<14} {'pass':<21} {'ms':>8} {'ratio':>6}")
-    ratios = []
-    for shape in SHAPES:
-        if options.filter not in shape.name:
-            continue
-        if options.batch:
-            shape = shape._replace(batch=options.batch)
-        for name, operator in OPERATORS.items():
-            for memory_format in options.formats:
-                layout = DTYPES[options.dtype], FORMATS[memory_format], options.device
-                case = Case(operator, shape, *layout)
-                for which in options.passes:
-                    run = getattr(case, which)
-                    require_close(f"{shape.name} {name}", run(ours), run(theirs, torch.float64))
-                    sides = partial(run, ours), partial(run, theirs)
-                    times = compare(*sides, options.seconds, options.device)
-                    ratios.append(times.ratio)
-                    print(
-                        f"{shape.name:<12} {name:<9} {memory_format:<14} {which:<21} "
-                        f"{times.cnnops * 1e3:8.3f} {times.ratio:6.2f}",
-                        flush=True,
-                    )
-    print_geometric_mean(ratios)
+def main(arguments: Sequence[str] | None = None) -> Run:
+    options = parse(__doc__.split(":")[0], PASSES, arguments)
+    shapes = pool_shapes()
+    if options.batch:
+        shapes = [shape._replace(batch=options.batch) for shape in shapes]
+    return run(options, "pool2d", problems(shapes), Case)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import cnnops
-from benchmarks import conv2d as conv_benchmark
-from benchmarks import pool2d as pool_benchmark
+from benchmarks.cuda_problems import LAYERS, WINDOWS
 from calls import Calls
 from cases import DTYPES, MEMORY_FORMATS, ConvCase, PoolCase, ids
 from checks import (
@@ -40,7 +39,7 @@ two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two G
 SHORT, LONG = 20_000_000, 2_000_000_000
 
 WHICH = ["forward", "input_grad", "weight_grad"]
-# The layers of the benchmarks: many tiles and blocks, where the other tests' cases have few.
+# Layers of real networks: many tiles and blocks, where the other tests' cases have few.
 REAL_CONVS = [
     ConvCase(
         shape.name,
@@ -50,7 +49,7 @@ REAL_CONVS = [
         (shape.padding,) * 4,
         groups=shape.groups,
     )
-    for shape in conv_benchmark.SHAPES
+    for shape in LAYERS
 ]
 REAL_POOLS = [
     PoolCase(
@@ -59,7 +58,7 @@ REAL_POOLS = [
         (shape.kernel,) * 2,
         (shape.stride,) * 2,
     )
-    for shape in pool_benchmark.SHAPES
+    for shape in WINDOWS
 ]
 
 

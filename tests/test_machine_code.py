@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
-    conv2d,
     cuda_goals,
     cuda_problems,
     cuda_report,
@@ -469,7 +468,7 @@ def test_every_launch_names_a_kernel(tools):
 @pytest.mark.parametrize("which", cuda_problems.PASSES)
 def test_roofline_requests_at_least_what_is_compulsory(which):
     """Blocks read every operand at least once."""
-    for shape in conv2d.SHAPES:
+    for shape in cuda_problems.LAYERS:
         work = cuda_roofline.conv_work(
             cuda_problems.ConvProblem(shape, which, "float32", "contiguous")
         )
@@ -478,7 +477,7 @@ def test_roofline_requests_at_least_what_is_compulsory(which):
 
 def test_roofline_of_a_known_layer():
     """vgg.512, forward: 13 x 4 tiles of 128 x 128, 288 steps of 16 channels at a tap."""
-    (shape,) = (shape for shape in conv2d.SHAPES if shape.name == "vgg.512")
+    (shape,) = (shape for shape in cuda_problems.LAYERS if shape.name == "vgg.512")
     work = cuda_roofline.conv_work(
         cuda_problems.ConvProblem(shape, "forward", "float32", "channels_last")
     )

@@ -1,0 +1,7 @@
+#if defined(__x86_64__)
+#include "target_avx512.h"
+
+#include "peak_kernels.h"
+
+#include "target_end.h"
+#endif

@@ -1,0 +1,5 @@
+#include "target_portable.h"
+
+#include "peak_kernels.h"
+
+#include "target_end.h"
