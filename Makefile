@@ -6,6 +6,8 @@
 # make gpu      on a machine with a GPU, nvcc and compute-sanitizer: builds for that GPU, runs the
 #               tests on it, the sanitizers and the benchmarks, writes docs/gpu/<device>.txt
 # make sanitize-gpu    of these the sanitizers alone, into build/sanitizers.txt
+# make sanitize-address    runs the CPU's kernels, without PyTorch, under AddressSanitizer and UBSan
+# make sanitize-thread     and under ThreadSanitizer
 #
 # PYTHON chooses the interpreter, TORCH and TORCHVISION the versions; pip's configuration holds.
 # TEST_WORKERS processes run the tests. make clean before a change of PYTHON or CNNOPS_CUDA.
@@ -24,9 +26,10 @@ PIP := $(ENV) $(BIN)/python -m pip install --no-cache-dir
 RUN := $(ENV) $(BIN)/python
 HAS_TORCH := $(VENV)/has-torch-$(TORCH)-torchvision-$(TORCHVISION)
 IS_BUILT := $(VENV)/is-built
-CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+CXX_FILES := $(shell find csrc tests/native -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: train test build format lint clean gpu sanitize-gpu build-for-gpu
+.PHONY: train test build format lint clean gpu sanitize-gpu build-for-gpu \
+        sanitize-address sanitize-thread
 
 train: build
 	$(RUN) -m cnnops.train $(ARGS)
@@ -54,6 +57,9 @@ gpu: build-for-gpu
 
 sanitize-gpu: build-for-gpu
 	$(RUN) -m benchmarks.gpu_report --parts sanitizers --output build/sanitizers.txt $(ARGS)
+
+sanitize-address sanitize-thread: sanitize-%:
+	$(MAKE) -C tests/native check SANITIZER=$*
 
 # Always, since the last build may have been for something else; ninja compiles what has changed.
 build-for-gpu: $(HAS_TORCH)
