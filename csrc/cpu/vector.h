@@ -191,6 +191,14 @@ CNNOPS_INLINE void store(T* to, Vec<Accumulate<T>> value) {
   }
 }
 
+// All bits set in the first `count` lanes.
+template <class A>
+CNNOPS_INLINE Ints<A> first_lanes(int64_t count) {
+  Ints<A> index;
+  for (int64_t i = 0; i < lanes<A>; ++i) index[i] = Int<A>(i);
+  return index < splat_int<A>(Int<A>(count));
+}
+
 // The first `count` lanes only; the others read as zero.
 #if defined(CNNOPS_AVX512)
 CNNOPS_INLINE __mmask16 lane_mask(int64_t count) { return __mmask16((1u << count) - 1u); }
@@ -218,26 +226,32 @@ CNNOPS_INLINE void store_partial(T* to, Vec<float> value, int64_t count) {
 #else
 template <class T>
 CNNOPS_INLINE Vec<Accumulate<T>> load_partial(const T* from, int64_t count) {
+#if defined(CNNOPS_AVX2)
+  if constexpr (sizeof(T) == 4) {
+    const __m256i mask = bit_cast<__m256i>(first_lanes<float>(count));
+    return bit_cast<Vec<float>>(_mm256_maskload_ps(from, mask));
+  } else if constexpr (sizeof(T) == 8) {
+    const __m256i mask = bit_cast<__m256i>(first_lanes<double>(count));
+    return bit_cast<Vec<double>>(_mm256_maskload_pd(from, mask));
+  }
+#endif
   T whole[lanes<Accumulate<T>>] = {};
   for (int64_t i = 0; i < count; ++i) whole[i] = from[i];
   return load(whole);
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 does not see load_partial's zeros
-#endif
+// The whole, half, quarter, ... vectors that `count` is made of: a few stores for any count.
 template <class T>
 CNNOPS_INLINE void store_partial(T* to, Vec<Accumulate<T>> value, int64_t count) {
-  if constexpr (sizeof(T) == 2) {
-    const Halves bits = narrow(value, T{});
-    for (int64_t i = 0; i < count; ++i) to[i].bits = bits[i];
-  } else {
-    for (int64_t i = 0; i < count; ++i) to[i] = value[i];
+  T whole[lanes<Accumulate<T>>];
+  store(whole, value);
+  const T* from = whole;
+#pragma GCC unroll 5
+  for (int64_t piece = lanes<Accumulate<T>>; piece > 0; piece /= 2) {
+    if ((count & piece) == 0) continue;
+    __builtin_memcpy(to, from, size_t(piece) * sizeof(T));
+    to += piece, from += piece;
   }
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 #endif
 
 // One element, by the same conversions as a whole vector.
