@@ -21,10 +21,9 @@ class Depthwise {
       ChannelFactors<T>(problem.shape, arena);
       return arena.size();
     }
-    visit_map_correlations(problem, correlation_operands<T>(problem, {}),
-                           [&](const auto& correlation) {
-                             bytes = larger(bytes, correlation.workspace(threads));
-                           });
+    visit_map_correlations(
+        problem, correlation_operands<T>(problem, {}),
+        [&](const auto& correlation) { bytes = larger(bytes, correlation.workspace(threads)); });
     return bytes;
   }
 

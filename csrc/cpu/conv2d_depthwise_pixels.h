@@ -66,93 +66,147 @@ class PixelCorrelation {
   // Largest number of pixels of a tile: their sums, a filter element and a sample are in registers.
   static constexpr int64_t kPixels = 8;
 
-  // Pixels of a row of results, and their taps that lie inside the source.
-  struct Pixels {
-    const Correlation& lattice;
-    int64_t image, row, first;
+  // Pixels of a row of results that have the same taps inside the source. Steps are in elements:
+  // from tap row to tap row, from tap to tap, and from pixel to pixel of the source or result.
+  struct Tile {
     Range rows, columns;
+    const T* source;  // of the first pixel's first tap, inside or not
+    int64_t row_step, tap_step, pixel_step;
+    const A* factors;
+    int64_t factor_row_step, factor_step;
+    T* result;
+    int64_t result_step;
   };
+
+  Tile tile(const Correlation& lattice, int64_t image, int64_t row, Range rows) const {
+    const CorrelationAxis &h = lattice.h, &w = lattice.w;
+    const Strides4 &from = operands_.source_stride, &to = operands_.result_stride;
+    return {rows,
+            {0, w.taps},
+            operands_.source + at(from, image, 0, row * h.stride + h.offset, w.offset),
+            h.dilation * from.h,
+            w.dilation * from.w,
+            w.stride * from.w,
+            factors_.of(h.tap_first * kernel_columns_ + w.tap_first),
+            h.tap_step * kernel_columns_ * factors_.row(),
+            w.tap_step * factors_.row(),
+            operands_.result + at(to, image, 0, h.first + row * h.step, w.first),
+            w.step * to.w};
+  }
 
   void fold_row(const Correlation& lattice, int64_t image, int64_t row) const {
     const CorrelationAxis &h = lattice.h, &w = lattice.w;
-    const Range rows = inside(h.taps, h.dilation, row * h.stride + h.offset, h.source);
+    Tile tile = this->tile(lattice, image, row,
+                           inside(h.taps, h.dilation, row * h.stride + h.offset, h.source));
     const int64_t reach = w.offset + (w.taps - 1) * w.dilation;
     const int64_t inner = inside(w.count, w.stride, w.offset, w.source).first;
     const int64_t outer = larger(inner, inside(w.count, w.stride, reach, w.source).last);
-    const auto one = [&](int64_t j) {
-      const Range columns = inside(w.taps, w.dilation, j * w.stride + w.offset, w.source);
-      fold<1>({lattice, image, row, j, rows, columns});
-    };
     int64_t j = 0;
-    while (j < inner) one(j++);
-    const auto whole = [&]<int64_t kCount>() {
-      for (; j + kCount <= outer; j += kCount) 
-        fold<kCount>({lattice, image, row, j, rows, {0, w.taps}});
+    const auto advance = [&](int64_t count) {
+      j += count;
+      tile.source += count * tile.pixel_step;
+      tile.result += count * tile.result_step;
     };
-    whole.template operator()<kPixels>();
-    whole.template operator()<kPixels / 2>();
-    whole.template operator()<1>();
-    while (j < w.count) one(j++);
+    const auto clipped = [&](int64_t last) {
+      for (; j < last; advance(1)) {
+        tile.columns = inside(w.taps, w.dilation, j * w.stride + w.offset, w.source);
+        fold<1, 0, 0>(tile);
+      }
+    };
+    clipped(inner);
+    tile.columns = {0, w.taps};
+    for (; j + kPixels <= outer; advance(kPixels)) fold_whole<kPixels>(tile);
+    for (; j + kPixels / 2 <= outer; advance(kPixels / 2)) fold_whole<kPixels / 2>(tile);
+    clipped(w.count);
   }
 
-  template <int64_t kCount>
-  void fold(const Pixels& pixels) const {
+  // A tile whose taps all lie inside along a row: a few of the common filters are unrolled.
+  template <int kCount>
+  void fold_whole(const Tile& tile) const {
+    const int64_t taps = tile.columns.last;
+    if (tile.pixel_step == tile.tap_step) {
+      if (taps == 1) return fold<kCount, 1, 1>(tile);
+      if (taps == 2) return fold<kCount, 2, 1>(tile);
+      if (taps == 3) return fold<kCount, 3, 1>(tile);
+      if (taps == 5) return fold<kCount, 5, 1>(tile);
+      if (taps == 7) return fold<kCount, 7, 1>(tile);
+    } else if (tile.pixel_step == 2 * tile.tap_step) {
+      if (taps == 3) return fold<kCount, 3, 2>(tile);
+      if (taps == 5) return fold<kCount, 5, 2>(tile);
+    }
+    fold<kCount, 0, 0>(tile);
+  }
+
+  template <int kCount, int kTaps, int kStep>
+  void fold(const Tile& tile) const {
     const int64_t channels = factors_.channels;
     const bool dense = operands_.source_stride.c == 1 && operands_.result_stride.c == 1;
     int64_t c = 0;
     if (dense) {
-      for (; c + lanes<A> <= channels; c += lanes<A>) fold_channels<kCount, true>(pixels, c);
+      for (; c + lanes<A> <= channels; c += lanes<A>) fold_channels<kCount, kTaps, kStep>(tile, c);
     }
-    for (; c < channels; c += lanes<A>) fold_channels<kCount, false>(pixels, c);
+    for (; c < channels; c += lanes<A>) fold_any_channels<kCount>(tile, c);
   }
 
-  // kWhole: a whole vector of adjacent channels.
-  template <int64_t kCount, bool kWhole>
-  CNNOPS_INLINE void fold_channels(const Pixels& pixels, int64_t c) const {
-    const CorrelationAxis &h = pixels.lattice.h, &w = pixels.lattice.w;
-    const Strides4& stride = operands_.source_stride;
-    const Values<T> source{operands_.source, stride, 0};
-    const int64_t count = smaller(lanes<A>, factors_.channels - c);
-    const int64_t pixel_step = w.stride * stride.w, tap_step = w.dilation * stride.w;
+  // A vector of adjacent channels. kTaps taps of a row, whose samples pixels share kStep taps
+  // apart; any taps if it is 0.
+  template <int kCount, int kTaps, int kStep>
+  CNNOPS_INLINE void fold_channels(const Tile& tile, int64_t c) const {
     Vec<A> sums[kCount];
-    for (int64_t i = 0; i < kCount; ++i) sums[i] = load(factors_.bias() + c);
-    int64_t row = at(stride, pixels.image, c, pixels.row * h.stride + h.offset,
-                     pixels.first * w.stride + w.offset);
-    row += pixels.rows.first * h.dilation * stride.h + pixels.columns.first * tap_step;
-    for (int64_t t = pixels.rows.first; t < pixels.rows.last; ++t) {
-      const int64_t first_tap = (h.tap_first + t * h.tap_step) * kernel_columns_ + w.tap_first +
-                                pixels.columns.first * w.tap_step;
-      const A* factor = factors_.of(first_tap) + c;
-      int64_t from = row;
-      for (int64_t s = pixels.columns.first; s < pixels.columns.last; ++s) {
-        const Vec<A> tap = load(factor);
-#pragma GCC unroll 8
-        for (int64_t i = 0; i < kCount; ++i) {
-          const int64_t sample = from + i * pixel_step;
-          const Vec<A> value =
-              kWhole ? load(source.data + sample) : source.fetch(sample, stride.c, count);
-          sums[i] = multiply_add<A>(value, tap, sums[i]);
+    for (int i = 0; i < kCount; ++i) sums[i] = load(factors_.bias() + c);
+    for (int64_t t = tile.rows.first; t < tile.rows.last; ++t) {
+      const T* from = tile.source + t * tile.row_step + c;
+      const A* factor = tile.factors + t * tile.factor_row_step + c;
+      if constexpr (kTaps > 0) {
+        Vec<A> taps[kTaps];
+        for (int s = 0; s < kTaps; ++s) taps[s] = load(factor + s * tile.factor_step);
+#pragma GCC unroll 32
+        for (int x = 0; x < (kCount - 1) * kStep + kTaps; ++x, from += tile.tap_step) {
+          const Vec<A> sample = load(from);
+#pragma GCC unroll 32
+          for (int i = 0; i < kCount; ++i) {
+            const int s = x - i * kStep;
+            if (s >= 0 && s < kTaps) sums[i] = multiply_add<A>(sample, taps[s], sums[i]);
+          }
         }
-        from += tap_step;
-        factor += w.tap_step * factors_.row();
+      } else {
+        for (int64_t s = tile.columns.first; s < tile.columns.last; ++s) {
+          const Vec<A> tap = load(factor + s * tile.factor_step);
+          for (int i = 0; i < kCount; ++i) {
+            const Vec<A> sample = load(from + s * tile.tap_step + i * tile.pixel_step);
+            sums[i] = multiply_add<A>(sample, tap, sums[i]);
+          }
+        }
       }
-      row += h.dilation * stride.h;
     }
-#pragma GCC unroll 8
-    for (int64_t i = 0; i < kCount; ++i) {
-      const int64_t column = w.first + (pixels.first + i) * w.step;
-      put<kWhole>(operands_.result + at(operands_.result_stride, pixels.image, c,
-                                        h.first + pixels.row * h.step, column),
-                  sums[i], count);
-    }
+    for (int i = 0; i < kCount; ++i) store(tile.result + i * tile.result_step + c, sums[i]);
   }
 
-  template <bool kWhole>
-  CNNOPS_INLINE void put(T* to, Vec<A> value, int64_t count) const {
-    const int64_t step = operands_.result_stride.c;
-    if constexpr (kWhole) return store(to, value);
-    if (step == 1) return store_partial(to, value, count);
-    for (int64_t i = 0; i < count; ++i) store_scalar(to + i * step, value[i]);
+  // The last channels, or channels that are not adjacent.
+  template <int kCount>
+  void fold_any_channels(const Tile& tile, int64_t c) const {
+    const int64_t count = smaller(lanes<A>, factors_.channels - c);
+    const int64_t step = operands_.source_stride.c, result_step = operands_.result_stride.c;
+    const Values<T> source{tile.source, operands_.source_stride, 0};
+    for (int i = 0; i < kCount; ++i) {
+      Vec<A> sum = load(factors_.bias() + c);
+      for (int64_t t = tile.rows.first; t < tile.rows.last; ++t) {
+        for (int64_t s = tile.columns.first; s < tile.columns.last; ++s) {
+          const Vec<A> sample = source.fetch(
+              t * tile.row_step + s * tile.tap_step + i * tile.pixel_step + c * step, step, count);
+          sum = multiply_add<A>(
+              sample, load(tile.factors + t * tile.factor_row_step + s * tile.factor_step + c),
+              sum);
+        }
+      }
+      T* to = tile.result + i * tile.result_step + c * result_step;
+      if (result_step == 1) {
+        store_partial(to, sum, count);
+      } else {
+        for (int64_t lane = 0; lane < count; ++lane)
+          store_scalar(to + lane * result_step, sum[lane]);
+      }
+    }
   }
 
   const CorrelationOperands<T> operands_;

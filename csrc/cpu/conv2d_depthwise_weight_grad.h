@@ -23,8 +23,10 @@ struct TapList {
 
   CNNOPS_INLINE void add(int64_t tap, int64_t at) {
     index[count] = tap;
-    for (int64_t i = count; i < kTapsAtOnce; ++i) offset[i] = at;
-    ++count;
+    offset[count++] = at;
+  }
+  CNNOPS_INLINE void fill() {
+    for (int64_t i = count; i < kTapsAtOnce; ++i) offset[i] = offset[count - 1];
   }
 };
 
@@ -41,7 +43,9 @@ CNNOPS_INLINE void visit_taps(Range rows, Range columns, int64_t kernel_columns,
       list.count = 0;
     }
   }
-  if (list.count > 0) visit(list);
+  if (list.count == 0) return;
+  list.fill();
+  visit(list);
 }
 
 // The operands of a weight gradient, and the correlation whose windows it sums.
@@ -62,14 +66,15 @@ class MapProducts {
       : operands_(operands),
         columns_(blocking(operands.lattice.w.count, kBandColumns, lanes<A>)),
         rows_(band_rows<A>(operands.lattice, columns_.size, 1)),
-        layout_(band_layout<A>(operands.lattice, rows_.size, columns_.size)) {}
+        layout_(band_layout<A>(operands.lattice, rows_.size, columns_.size)),
+        stack_(bands_at_once<A>(layout_, lanes<A>)) {}
 
-  // Scratch memory of one thread: the band and the sums of [channel][tap], a vector each.
+  // Scratch memory of one thread: bands, and the sums of [channel][tap], a vector each.
   struct Scratch {
-    A *band, *sums;
+    A *bands, *sums;
   };
   Scratch take(Arena& arena) const {
-    return {arena.take<A>(layout_.size()), arena.take<A>(lanes<A> * taps() * lanes<A>)};
+    return {arena.take<A>(stack_ * layout_.size<A>()), arena.take<A>(lanes<A> * taps() * lanes<A>)};
   }
 
   // Sums of `count` channels over the images of a run: to[tap * row + lane].
@@ -102,42 +107,51 @@ class MapProducts {
     const Values<T>&input = operands_.input, &grad_output = operands_.grad_output;
     const Pair source{h.source, w.source};
     const BandPlace place{p * h.stride + h.offset, q * w.stride + w.offset};
-    const Band<T> band(layout_, scratch.band);
-    band.clear_frame(source, place);
+    for (int64_t i = 0; i < smaller(stack_, count); ++i)
+      band(scratch, i).clear_frame(source, place);
+    const Pair size{smaller(rows_.size, h.count - p), smaller(columns_.size, w.count - q)};
+    const auto offset = [&](int64_t r, int64_t s) {
+      return layout_.row_of(0, r) * layout_.pitch + layout_.tap_column(s * w.dilation);
+    };
     for (int64_t image = images.first; image < images.last; ++image) {
-      for (int64_t lane = 0; lane < count; ++lane) {
-        const int64_t c = channel + lane;
-        band.load_map(input.data + at(input.stride, image, c, 0, 0), input.stride, source, place);
-        const int64_t gradient = at(grad_output.stride, image, c, p, q);
-        A* sums = scratch.sums + lane * taps() * lanes<A>;
-        visit_taps(
-            {0, h.taps}, {0, w.taps}, w.taps,
-            [&](int64_t r, int64_t s) {
-              return layout_.row_of(0, r) * layout_.pitch + layout_.tap_column(s * w.dilation);
-            },
-            [&](const TapList& list) {
-              multiply(band, gradient, smaller(rows_.size, h.count - p),
-                       smaller(columns_.size, w.count - q), list, sums);
-            });
+      for (int64_t stack = 0; stack < count; stack += stack_) {
+        const int64_t end = smaller(count, stack + stack_);
+        for (int64_t i = stack; i < end; ++i) {
+          band(scratch, i - stack)
+              .load_map(input.data + at(input.stride, image, channel + i, 0, 0), input.stride,
+                        source, place);
+        }
+        visit_taps({0, h.taps}, {0, w.taps}, w.taps, offset, [&](const TapList& list) {
+          for (int64_t i = stack; i < end; ++i) {
+            multiply(band(scratch, i - stack), at(grad_output.stride, image, channel + i, p, q),
+                     size, list, scratch.sums + i * taps() * lanes<A>);
+          }
+        });
       }
     }
   }
 
-  void multiply(const Band<T>& band, int64_t gradient, int64_t rows, int64_t columns,
-                const TapList& list, A* totals) const {
+  Band<T> band(const Scratch& scratch, int64_t index) const {
+    return {layout_, scratch.bands + index * layout_.size<A>()};
+  }
+
+  void multiply(const Band<T>& band, int64_t gradient, Pair size, const TapList& list,
+                A* totals) const {
     const Strides4& stride = operands_.grad_output.stride;
-    const int64_t whole = columns - columns % lanes<A>;
-    Vec<A> sums[kTapsAtOnce] = {};
-    for (int64_t p = 0; p < rows; ++p, gradient += stride.h) {
-      const A* row = band.row(layout_.row_of(p, 0));
-      for (int64_t q = 0; q < whole; q += lanes<A>) {
-        const Vec<A> grad =
-            operands_.grad_output.fetch(gradient + q * stride.w, stride.w, lanes<A>);
-#pragma GCC unroll 16
-        for (int64_t k = 0; k < kTapsAtOnce; ++k)
-          sums[k] = multiply_add<A>(load(row + q + list.offset[k]), grad, sums[k]);
+    const A* row = band.row(0);
+    const int64_t row_step = layout_.row_of(1, 0) * layout_.pitch;
+    Vec<A> sums[kTapsAtOnce];
+    for (int64_t k = 0; k < kTapsAtOnce; ++k) sums[k] = Vec<A>{};
+    if (stride.w == 1) {
+      add_rows(row, row_step, operands_.grad_output.data + gradient, stride.h, size, list, sums);
+    } else {
+      for (int64_t p = 0; p < size.h; ++p, row += row_step, gradient += stride.h) {
+        for (int64_t q = 0; q < size.w; q += lanes<A>) {
+          const int64_t count = smaller(lanes<A>, size.w - q);
+          const Vec<A> grad = operands_.grad_output.fetch(gradient + q * stride.w, stride.w, count);
+          add_rest(row + q, grad, first_lanes<A>(count), list, sums);
+        }
       }
-      if (whole < columns) add_rest(row + whole, gradient + whole * stride.w, columns - whole, list, sums);
     }
     for (int64_t k = 0; k < list.count; ++k) {
       A* total = totals + list.index[k] * lanes<A>;
@@ -145,12 +159,35 @@ class MapProducts {
     }
   }
 
+  // Rows of adjacent gradients.
+  CNNOPS_INLINE static void add_rows(const A* row, int64_t row_step, const T* gradient,
+                                     int64_t gradient_step, Pair size, const TapList& list,
+                                     Vec<A>* totals) {
+    const int64_t whole = size.w - size.w % lanes<A>, rest = size.w - whole;
+    const Ints<A> counts = first_lanes<A>(rest);
+    int64_t offset[kTapsAtOnce];
+    Vec<A> sums[kTapsAtOnce];
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < kTapsAtOnce; ++k) offset[k] = list.offset[k], sums[k] = totals[k];
+    int64_t room = (size.h - 1) * gradient_step + rest;
+    for (int64_t p = 0; p < size.h;
+         ++p, row += row_step, gradient += gradient_step, room -= gradient_step) {
+      for (int64_t q = 0; q < whole; q += lanes<A>) {
+        const Vec<A> grad = load(gradient + q);
+#pragma GCC unroll 16
+        for (int64_t k = 0; k < kTapsAtOnce; ++k)
+          sums[k] = multiply_add<A>(load(row + q + offset[k]), grad, sums[k]);
+      }
+      if (rest > 0)
+        add_rest(row + whole, load_rest(gradient + whole, rest, room), counts, list, sums);
+    }
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < kTapsAtOnce; ++k) totals[k] = sums[k];
+  }
+
   // Lanes behind the last column count on neither side: the input may be infinite there.
-  CNNOPS_INLINE void add_rest(const A* from, int64_t gradient, int64_t count, const TapList& list,
-                              Vec<A>* sums) const {
-    const Vec<A> grad =
-        operands_.grad_output.fetch(gradient, operands_.grad_output.stride.w, count);
-    const Ints<A> counts = first_lanes<A>(count);
+  CNNOPS_INLINE static void add_rest(const A* from, Vec<A> grad, Ints<A> counts,
+                                     const TapList& list, Vec<A>* sums) {
 #pragma GCC unroll 16
     for (int64_t k = 0; k < kTapsAtOnce; ++k)
       sums[k] = multiply_add<A>(counts ? load(from + list.offset[k]) : Vec<A>{}, grad, sums[k]);
@@ -159,6 +196,7 @@ class MapProducts {
   const DepthwiseProducts<T> operands_;
   const Blocking columns_, rows_;
   const BandLayout layout_;
+  const int64_t stack_;  // maps in scratch memory at once
 };
 
 // Products of channels_last maps, summed pixel by pixel in vectors of channels.
@@ -215,7 +253,8 @@ class PixelProducts {
           int64_t c = 0;
           if (dense) {
             for (; c + lanes<A> <= row.count; c += lanes<A>)
-              multiply<true>(from + c, gradient + c, pixels, lanes<A>, list, row.to + c, row.to_row);
+              multiply<true>(from + c, gradient + c, pixels, lanes<A>, list, row.to + c,
+                             row.to_row);
           }
           for (; c < row.count; c += lanes<A>)
             multiply<false>(from + c * input.c, gradient + c * grad.c, pixels,
@@ -285,8 +324,8 @@ class DepthwiseWeightGrad {
                   whole_lattice(problem.shape),
                   {static_cast<const T*>(tensors.input.data), tensors.input.stride, 0},
                   {static_cast<const T*>(tensors.output.data), tensors.output.stride, 0}},
-        channels_(blocking(problem.shape.groups,
-                           problem.channels_last ? kPixelChannels : lanes<A>, lanes<A>)),
+        channels_(blocking(problem.shape.groups, problem.channels_last ? kPixelChannels : lanes<A>,
+                           lanes<A>)),
         runs_(blocking(problem.shape.batch,
                        divide_up(problem.shape.batch, divide_up(kTasks, channels_.count)), 1)) {}
 
@@ -307,8 +346,8 @@ class DepthwiseWeightGrad {
       const int64_t run = task / channels_.count, c = task % channels_.count * channels_.size;
       const int64_t first = run * runs_.size;
       body(Range{first, smaller(operands_.shape.batch, first + runs_.size)}, c,
-           smaller(channels_.size, operands_.shape.groups - c), partials_ + run * taps() * row() + c,
-           slot);
+           smaller(channels_.size, operands_.shape.groups - c),
+           partials_ + run * taps() * row() + c, slot);
     });
   }
 
@@ -321,8 +360,7 @@ class DepthwiseWeightGrad {
 
   void sum_maps(const Execution& execution, const Arena& shared) const {
     const MapProducts<T> products(operands_);
-    const ScratchBySlot scratch(execution, shared,
-                                [&](Arena& own) { return products.take(own); });
+    const ScratchBySlot scratch(execution, shared, [&](Arena& own) { return products.take(own); });
     visit_tasks(execution, [&](Range images, int64_t c, int64_t count, A* to, int64_t slot) {
       products.sum(images, c, count, scratch(slot), to, row());
     });
