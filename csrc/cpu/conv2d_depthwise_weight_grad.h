@@ -1,151 +1,385 @@
 // Algorithm "depthwise", weight gradient: for each channel and tap, the product of the input and
-// grad_output summed over all pixels. channels_last keeps channels in vectors; contiguous maps
-// multiply rows.
+// grad_output summed over all pixels. kTapsAtOnce taps are summed in registers in one pass over the
+// pixels, in vectors of columns where maps are contiguous, in vectors of channels else.
 //
 // A task owns a run of images and a block of channels, and writes partial sums; the runs are added
 // in order.
 #pragma once
 
-#include "blocking.h"
+#include "conv2d_depthwise_band.h"
 #include "operand_lanes.h"
 
 namespace cnnops::CNNOPS_TARGET {
+
+// Taps summed in registers: those of a 3 x 3 filter.
+inline constexpr int64_t kTapsAtOnce = 9;
+
+// Some taps of a filter, and how far behind the first sample of a window they read; missing ones
+// repeat the last.
+struct TapList {
+  int64_t count = 0;
+  int64_t index[kTapsAtOnce];
+  int64_t offset[kTapsAtOnce];
+
+  CNNOPS_INLINE void add(int64_t tap, int64_t at) {
+    index[count] = tap;
+    offset[count++] = at;
+  }
+  CNNOPS_INLINE void fill() {
+    for (int64_t i = count; i < kTapsAtOnce; ++i) offset[i] = offset[count - 1];
+  }
+};
+
+// Calls visit(list) for all taps of some rows and columns of a filter; at(r, s) is their offset.
+template <class At, class Visit>
+CNNOPS_INLINE void visit_taps(Range rows, Range columns, int64_t kernel_columns, At at,
+                              Visit visit) {
+  TapList list;
+  for (int64_t r = rows.first; r < rows.last; ++r) {
+    for (int64_t s = columns.first; s < columns.last; ++s) {
+      list.add(r * kernel_columns + s, at(r, s));
+      if (list.count < kTapsAtOnce) continue;
+      visit(list);
+      list.count = 0;
+    }
+  }
+  if (list.count == 0) return;
+  list.fill();
+  visit(list);
+}
+
+// The operands of a weight gradient, and the correlation whose windows it sums.
+template <class T>
+struct DepthwiseProducts {
+  Conv2dShape shape;
+  Correlation lattice;
+  Values<T> input, grad_output;
+};
+
+// Products of contiguous maps, summed over vectors of columns.
+template <class T>
+class MapProducts {
+ public:
+  using A = Accumulate<T>;
+
+  explicit MapProducts(const DepthwiseProducts<T>& operands)
+      : operands_(operands),
+        columns_(blocking(operands.lattice.w.count, kBandColumns, lanes<A>)),
+        rows_(band_rows<A>(operands.lattice, columns_.size, 1)),
+        layout_(band_layout<A>(operands.lattice, rows_.size, columns_.size)),
+        stack_(bands_at_once<A>(layout_, lanes<A>)) {}
+
+  // Scratch memory of one thread: bands, and the sums of [channel][tap], a vector each.
+  struct Scratch {
+    A *bands, *sums;
+  };
+  Scratch take(Arena& arena) const {
+    return {arena.take<A>(stack_ * layout_.size<A>()), arena.take<A>(lanes<A> * taps() * lanes<A>)};
+  }
+
+  // Sums of `count` channels over the images of a run: to[tap * row + lane].
+  void sum(Range images, int64_t channel, int64_t count, const Scratch& scratch, A* to,
+           int64_t row) const {
+    fill_run(scratch.sums, A(0), count * taps() * lanes<A>);
+    for (int64_t p = 0; p < operands_.lattice.h.count; p += rows_.size) {
+      for (int64_t q = 0; q < operands_.lattice.w.count; q += columns_.size)
+        add_block(images, channel, count, p, q, scratch);
+    }
+    for (int64_t lane = 0; lane < count; ++lane) {
+      for (int64_t tap = 0; tap < taps(); ++tap)
+        to[tap * row + lane] = sum_of(load(scratch.sums + (lane * taps() + tap) * lanes<A>));
+    }
+  }
+
+ private:
+  int64_t taps() const { return operands_.shape.kernel.h * operands_.shape.kernel.w; }
+
+  static A sum_of(Vec<A> values) {
+    A sum = 0;
+    for (int64_t lane = 0; lane < lanes<A>; ++lane) sum += values[lane];
+    return sum;
+  }
+
+  // Adds the block of all maps that starts at (p, q) of grad_output.
+  void add_block(Range images, int64_t channel, int64_t count, int64_t p, int64_t q,
+                 const Scratch& scratch) const {
+    const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
+    const Values<T>&input = operands_.input, &grad_output = operands_.grad_output;
+    const Pair source{h.source, w.source};
+    const BandPlace place{p * h.stride + h.offset, q * w.stride + w.offset};
+    for (int64_t i = 0; i < smaller(stack_, count); ++i)
+      band(scratch, i).clear_frame(source, place);
+    const Pair size{smaller(rows_.size, h.count - p), smaller(columns_.size, w.count - q)};
+    const auto offset = [&](int64_t r, int64_t s) {
+      return layout_.row_of(0, r) * layout_.pitch + layout_.tap_column(s * w.dilation);
+    };
+    for (int64_t image = images.first; image < images.last; ++image) {
+      for (int64_t stack = 0; stack < count; stack += stack_) {
+        const int64_t end = smaller(count, stack + stack_);
+        for (int64_t i = stack; i < end; ++i) {
+          band(scratch, i - stack)
+              .load_map(input.data + at(input.stride, image, channel + i, 0, 0), input.stride,
+                        source, place);
+        }
+        visit_taps({0, h.taps}, {0, w.taps}, w.taps, offset, [&](const TapList& list) {
+          for (int64_t i = stack; i < end; ++i) {
+            multiply(band(scratch, i - stack), at(grad_output.stride, image, channel + i, p, q),
+                     size, list, scratch.sums + i * taps() * lanes<A>);
+          }
+        });
+      }
+    }
+  }
+
+  Band<T> band(const Scratch& scratch, int64_t index) const {
+    return {layout_, scratch.bands + index * layout_.size<A>()};
+  }
+
+  void multiply(const Band<T>& band, int64_t gradient, Pair size, const TapList& list,
+                A* totals) const {
+    const Strides4& stride = operands_.grad_output.stride;
+    const A* row = band.row(0);
+    const int64_t row_step = layout_.row_of(1, 0) * layout_.pitch;
+    Vec<A> sums[kTapsAtOnce];
+    for (int64_t k = 0; k < kTapsAtOnce; ++k) sums[k] = Vec<A>{};
+    if (stride.w == 1) {
+      add_rows(row, row_step, operands_.grad_output.data + gradient, stride.h, size, list, sums);
+    } else {
+      for (int64_t p = 0; p < size.h; ++p, row += row_step, gradient += stride.h) {
+        for (int64_t q = 0; q < size.w; q += lanes<A>) {
+          const int64_t count = smaller(lanes<A>, size.w - q);
+          const Vec<A> grad = operands_.grad_output.fetch(gradient + q * stride.w, stride.w, count);
+          add_rest(row + q, grad, first_lanes<A>(count), list, sums);
+        }
+      }
+    }
+    for (int64_t k = 0; k < list.count; ++k) {
+      A* total = totals + list.index[k] * lanes<A>;
+      store(total, load(total) + sums[k]);
+    }
+  }
+
+  // Rows of adjacent gradients.
+  CNNOPS_INLINE static void add_rows(const A* row, int64_t row_step, const T* gradient,
+                                     int64_t gradient_step, Pair size, const TapList& list,
+                                     Vec<A>* totals) {
+    const int64_t whole = size.w - size.w % lanes<A>, rest = size.w - whole;
+    const Ints<A> counts = first_lanes<A>(rest);
+    int64_t offset[kTapsAtOnce];
+    Vec<A> sums[kTapsAtOnce];
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < kTapsAtOnce; ++k) offset[k] = list.offset[k], sums[k] = totals[k];
+    int64_t room = (size.h - 1) * gradient_step + rest;
+    for (int64_t p = 0; p < size.h;
+         ++p, row += row_step, gradient += gradient_step, room -= gradient_step) {
+      for (int64_t q = 0; q < whole; q += lanes<A>) {
+        const Vec<A> grad = load(gradient + q);
+#pragma GCC unroll 16
+        for (int64_t k = 0; k < kTapsAtOnce; ++k)
+          sums[k] = multiply_add<A>(load(row + q + offset[k]), grad, sums[k]);
+      }
+      if (rest > 0)
+        add_rest(row + whole, load_rest(gradient + whole, rest, room), counts, list, sums);
+    }
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < kTapsAtOnce; ++k) totals[k] = sums[k];
+  }
+
+  // Lanes behind the last column count on neither side: the input may be infinite there.
+  CNNOPS_INLINE static void add_rest(const A* from, Vec<A> grad, Ints<A> counts,
+                                     const TapList& list, Vec<A>* sums) {
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < kTapsAtOnce; ++k)
+      sums[k] = multiply_add<A>(counts ? load(from + list.offset[k]) : Vec<A>{}, grad, sums[k]);
+  }
+
+  const DepthwiseProducts<T> operands_;
+  const Blocking columns_, rows_;
+  const BandLayout layout_;
+  const int64_t stack_;  // maps in scratch memory at once
+};
+
+// Products of channels_last maps, summed pixel by pixel in vectors of channels.
+template <class T>
+class PixelProducts {
+ public:
+  using A = Accumulate<T>;
+
+  explicit PixelProducts(const DepthwiseProducts<T>& operands) : operands_(operands) {}
+
+  // Sums of `count` channels over the images of a run: to[tap * row + c].
+  void sum(Range images, int64_t channel, int64_t count, A* to, int64_t row) const {
+    const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
+    for (int64_t tap = 0; tap < h.taps * w.taps; ++tap)
+      fill_run(to + tap * row, A(0), round_up(count, lanes<A>));
+    for (int64_t image = images.first; image < images.last; ++image) {
+      for (int64_t p = 0; p < h.count; ++p) add_row({image, channel, count, p, to, row});
+    }
+  }
+
+ private:
+  // Pixels that share their taps, before the channels of a block turn to the next ones.
+  static constexpr int64_t kPixels = 32;
+
+  struct Row {
+    int64_t image, channel, count, index;
+    A* to;
+    int64_t to_row;
+  };
+
+  void add_row(const Row& row) const {
+    const CorrelationAxis& w = operands_.lattice.w;
+    const int64_t reach = w.offset + (w.taps - 1) * w.dilation;
+    const int64_t inner = inside(w.count, w.stride, w.offset, w.source).first;
+    const int64_t outer = larger(inner, inside(w.count, w.stride, reach, w.source).last);
+    int64_t q = 0;
+    for (; q < inner; ++q) add_pixels(row, {q, q + 1});
+    for (; q < outer; q += kPixels) add_pixels(row, {q, smaller(outer, q + kPixels)});
+    for (q = outer; q < w.count; ++q) add_pixels(row, {q, q + 1});
+  }
+
+  // All pixels see the same taps inside the input.
+  void add_pixels(const Row& row, Range pixels) const {
+    const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
+    const Strides4 &input = operands_.input.stride, &grad = operands_.grad_output.stride;
+    const int64_t y = row.index * h.stride + h.offset, x = pixels.first * w.stride + w.offset;
+    const int64_t from = at(input, row.image, row.channel, y, x);
+    const int64_t gradient = at(grad, row.image, row.channel, row.index, pixels.first);
+    visit_taps(
+        inside(h.taps, h.dilation, y, h.source), inside(w.taps, w.dilation, x, w.source), w.taps,
+        [&](int64_t r, int64_t s) { return r * h.dilation * input.h + s * w.dilation * input.w; },
+        [&](const TapList& list) {
+          const bool dense = input.c == 1 && grad.c == 1;
+          int64_t c = 0;
+          if (dense) {
+            for (; c + lanes<A> <= row.count; c += lanes<A>)
+              multiply<true>(from + c, gradient + c, pixels, lanes<A>, list, row.to + c,
+                             row.to_row);
+          }
+          for (; c < row.count; c += lanes<A>)
+            multiply<false>(from + c * input.c, gradient + c * grad.c, pixels,
+                            smaller(lanes<A>, row.count - c), list, row.to + c, row.to_row);
+        });
+  }
+
+  // kWhole: a whole vector of adjacent channels.
+  template <bool kWhole>
+  CNNOPS_INLINE void multiply(int64_t from, int64_t gradient, Range pixels, int64_t count,
+                              const TapList& list, A* totals, int64_t total_row) const {
+    const Values<T>&input = operands_.input, &grad_output = operands_.grad_output;
+    const auto fetch = [&](const Values<T>& values, int64_t at) {
+      return kWhole ? load(values.data + at) : values.fetch(at, values.stride.c, count);
+    };
+    Vec<A> sums[kTapsAtOnce] = {};
+    for (int64_t q = pixels.first; q < pixels.last; ++q) {
+      const Vec<A> grad = fetch(grad_output, gradient);
+#pragma GCC unroll 16
+      for (int64_t k = 0; k < kTapsAtOnce; ++k)
+        sums[k] = multiply_add<A>(fetch(input, from + list.offset[k]), grad, sums[k]);
+      from += operands_.lattice.w.stride * input.stride.w;
+      gradient += grad_output.stride.w;
+    }
+    for (int64_t k = 0; k < list.count; ++k) {
+      A* total = totals + list.index[k] * total_row;
+      store(total, load(total) + sums[k]);
+    }
+  }
+
+  const DepthwiseProducts<T> operands_;
+};
 
 template <class T>
 class DepthwiseWeightGrad {
  public:
   using A = Accumulate<T>;
 
-  static int64_t workspace(const Conv2dProblem& problem) {
+  static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
+    const DepthwiseWeightGrad call(problem, {});
     Arena arena;
-    arena.take<A>(batch_runs(problem.shape.batch).count * run_size(problem));
-    return arena.size();
+    call.take_partials(arena);
+    if (problem.channels_last) return arena.size();
+    const MapProducts<T> products(call.operands_);
+    return workspace_bytes(arena, threads, [&](Arena& own) { return products.take(own); });
   }
 
   static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                   const Execution& execution) {
-    const DepthwiseWeightGrad call(problem, tensors, reinterpret_cast<A*>(execution.workspace));
-    const int64_t blocks = divide_up(problem.shape.groups, lanes<A>);
-    parallel(execution, call.runs_.count * blocks,
-             [&](int64_t task, int64_t) { call.sum_run(task / blocks, task % blocks * lanes<A>); });
-    parallel(execution, problem.shape.groups,
-             [&](int64_t channel, int64_t) { call.write_filter(channel); });
+    DepthwiseWeightGrad call(problem, tensors);
+    Arena arena(execution.workspace);
+    call.partials_ = call.take_partials(arena);
+    if (problem.channels_last) {
+      call.sum_pixels(execution);
+    } else {
+      call.sum_maps(execution, arena);
+    }
+    call.write_filter(static_cast<T*>(tensors.weight.data));
   }
 
  private:
-  DepthwiseWeightGrad(const Conv2dProblem& problem, const Conv2dTensors& tensors, A* partials)
-      : shape_(problem.shape),
-        lattices_(forward_lattices(window_grid(problem.shape))),
-        channels_last_(problem.channels_last),
-        input_{static_cast<const T*>(tensors.input.data), tensors.input.stride, 0},
-        grad_output_{static_cast<const T*>(tensors.output.data), tensors.output.stride, 0},
-        grad_weight_(static_cast<T*>(tensors.weight.data)),
-        partials_(partials),
-        runs_(batch_runs(problem.shape.batch)) {}
+  // Channels of a task, and the fewest tasks a batch is cut into.
+  static constexpr int64_t kPixelChannels = 64, kTasks = 64;
 
-  // Partial sums of a run of images: [tap][channel].
-  static int64_t run_size(const Conv2dProblem& problem) {
-    return problem.shape.kernel.h * problem.shape.kernel.w *
-           round_up(problem.shape.groups, lanes<A>);
-  }
-  A* partial(int64_t run, int64_t tap) const {
-    const int64_t taps = shape_.kernel.h * shape_.kernel.w;
-    return partials_ + (run * taps + tap) * round_up(shape_.groups, lanes<A>);
+  DepthwiseWeightGrad(const Conv2dProblem& problem, const Conv2dTensors& tensors)
+      : operands_{problem.shape,
+                  whole_lattice(problem.shape),
+                  {static_cast<const T*>(tensors.input.data), tensors.input.stride, 0},
+                  {static_cast<const T*>(tensors.output.data), tensors.output.stride, 0}},
+        channels_(blocking(problem.shape.groups, problem.channels_last ? kPixelChannels : lanes<A>,
+                           lanes<A>)),
+        runs_(blocking(problem.shape.batch,
+                       divide_up(problem.shape.batch, divide_up(kTasks, channels_.count)), 1)) {}
+
+  static Correlation whole_lattice(const Conv2dShape& shape) {
+    const Lattices lattices = forward_lattices(window_grid(shape));
+    return {lattices.rows[0], lattices.columns[0]};
   }
 
-  void sum_run(int64_t run, int64_t channel) const {
-    const int64_t count = smaller(lanes<A>, shape_.groups - channel);
-    const int64_t first = run * runs_.size, last = smaller(shape_.batch, first + runs_.size);
-    for (int64_t tap = 0; tap < shape_.kernel.h * shape_.kernel.w; ++tap) {
-      const Overlap part = overlap(tap);
-      Vec<A> sums{};
-      for (int64_t image = first; image < last; ++image) {
-        sums += channels_last_ ? sum_channels(image, channel, count, part)
-                               : sum_maps(image, channel, count, part);
-      }
-      store(partial(run, tap) + channel, sums);
-    }
+  int64_t taps() const { return operands_.shape.kernel.h * operands_.shape.kernel.w; }
+  // Partial sums of a run of images: [tap][channel], in rows of this many.
+  int64_t row() const { return channels_.count * channels_.size; }
+  A* take_partials(Arena& arena) const { return arena.take<A>(runs_.count * taps() * row()); }
+
+  // body(images, channel, count, partials, slot) for each task.
+  template <class Body>
+  void visit_tasks(const Execution& execution, Body body) const {
+    parallel(execution, runs_.count * channels_.count, [&](int64_t task, int64_t slot) {
+      const int64_t run = task / channels_.count, c = task % channels_.count * channels_.size;
+      const int64_t first = run * runs_.size;
+      body(Range{first, smaller(operands_.shape.batch, first + runs_.size)}, c,
+           smaller(channels_.size, operands_.shape.groups - c),
+           partials_ + run * taps() * row() + c, slot);
+    });
   }
 
-  // The pixels of grad_output whose tap lies inside the input, and where the first of them reads.
-  struct Overlap {
-    Range rows, columns;
-    int64_t y, x;
-  };
-  Overlap overlap(int64_t tap) const {
-    const CorrelationAxis &h = lattices_.rows[0], &w = lattices_.columns[0];
-    const int64_t y = h.offset + tap / shape_.kernel.w * h.dilation;
-    const int64_t x = w.offset + tap % shape_.kernel.w * w.dilation;
-    const Range rows = inside(h.count, h.stride, y, h.source),
-                columns = inside(w.count, w.stride, x, w.source);
-    return {rows, columns, y + rows.first * h.stride, x + columns.first * w.stride};
+  void sum_pixels(const Execution& execution) const {
+    const PixelProducts<T> products(operands_);
+    visit_tasks(execution, [&](Range images, int64_t c, int64_t count, A* to, int64_t) {
+      products.sum(images, c, count, to, row());
+    });
   }
 
-  Vec<A> sum_channels(int64_t image, int64_t channel, int64_t count, const Overlap& part) const {
-    const int64_t input_step = shape_.stride.w * input_.stride.w;
-    Vec<A> sums{};
-    for (int64_t p = part.rows.first, y = part.y; p < part.rows.last; ++p, y += shape_.stride.h) {
-      int64_t from = at(input_.stride, image, channel, y, part.x);
-      int64_t gradient = at(grad_output_.stride, image, channel, p, part.columns.first);
-      Vec<A> row{};
-      for (int64_t q = part.columns.first; q < part.columns.last; ++q) {
-        row = multiply_add<A>(input_.fetch(from, input_.stride.c, count),
-                              grad_output_.fetch(gradient, grad_output_.stride.c, count), row);
-        from += input_step;
-        gradient += grad_output_.stride.w;
-      }
-      sums += row;
-    }
-    return sums;
+  void sum_maps(const Execution& execution, const Arena& shared) const {
+    const MapProducts<T> products(operands_);
+    const ScratchBySlot scratch(execution, shared, [&](Arena& own) { return products.take(own); });
+    visit_tasks(execution, [&](Range images, int64_t c, int64_t count, A* to, int64_t slot) {
+      products.sum(images, c, count, scratch(slot), to, row());
+    });
   }
 
-  Vec<A> sum_maps(int64_t image, int64_t channel, int64_t count, const Overlap& part) const {
-    Vec<A> sums{};
-    for (int64_t lane = 0; lane < count; ++lane) {
-      for (int64_t p = part.rows.first, y = part.y; p < part.rows.last; ++p, y += shape_.stride.h) {
-        sums[lane] +=
-            multiply_rows(at(input_.stride, image, channel + lane, y, part.x),
-                          at(grad_output_.stride, image, channel + lane, p, part.columns.first),
-                          part.columns.last - part.columns.first);
+  void write_filter(T* grad_weight) const {
+    for (int64_t c = 0; c < operands_.shape.groups; ++c) {
+      for (int64_t tap = 0; tap < taps(); ++tap) {
+        A sum = 0;
+        for (int64_t run = 0; run < runs_.count; ++run)
+          sum += partials_[(run * taps() + tap) * row() + c];
+        store_scalar(grad_weight++, sum);
       }
     }
-    return sums;
   }
 
-  A multiply_rows(int64_t from, int64_t gradient, int64_t columns) const {
-    const int64_t input_step = shape_.stride.w * input_.stride.w;
-    const int64_t whole = columns - columns % lanes<A>;
-    const auto products = [&](int64_t q, int64_t count, Vec<A> sums) {
-      return multiply_add<A>(
-          input_.fetch(from + q * input_step, input_step, count),
-          grad_output_.fetch(gradient + q * grad_output_.stride.w, grad_output_.stride.w, count),
-          sums);
-    };
-    Vec<A> sums{};
-    for (int64_t q = 0; q < whole; q += lanes<A>) sums = products(q, lanes<A>, sums);
-    A sum = 0;
-    for (int64_t lane = 0; lane < lanes<A>; ++lane) sum += sums[lane];
-    if (whole == columns) return sum;
-    const Vec<A> rest = products(whole, columns - whole, Vec<A>{});
-    for (int64_t lane = 0; lane < columns - whole; ++lane) sum += rest[lane];
-    return sum;
-  }
-
-  void write_filter(int64_t channel) const {
-    for (int64_t tap = 0; tap < shape_.kernel.h * shape_.kernel.w; ++tap) {
-      A sum = 0;
-      for (int64_t run = 0; run < runs_.count; ++run) sum += partial(run, tap)[channel];
-      store_scalar(grad_weight_ + channel * shape_.kernel.h * shape_.kernel.w + tap, sum);
-    }
-  }
-
-  const Conv2dShape shape_;
-  const Lattices lattices_;
-  const bool channels_last_;
-  const Values<T> input_, grad_output_;
-  T* const grad_weight_;
-  A* const partials_;
-  const Blocking runs_;
+  const DepthwiseProducts<T> operands_;
+  const Blocking channels_, runs_;
+  A* partials_ = nullptr;
 };
 
 }  // namespace cnnops::CNNOPS_TARGET

@@ -191,6 +191,14 @@ CNNOPS_INLINE void store(T* to, Vec<Accumulate<T>> value) {
   }
 }
 
+// All bits set in the first `count` lanes.
+template <class A>
+CNNOPS_INLINE Ints<A> first_lanes(int64_t count) {
+  Ints<A> index;
+  for (int64_t i = 0; i < lanes<A>; ++i) index[i] = Int<A>(i);
+  return index < splat_int<A>(Int<A>(count));
+}
+
 // The first `count` lanes only; the others read as zero.
 #if defined(CNNOPS_AVX512)
 CNNOPS_INLINE __mmask16 lane_mask(int64_t count) { return __mmask16((1u << count) - 1u); }
@@ -220,12 +228,10 @@ template <class T>
 CNNOPS_INLINE Vec<Accumulate<T>> load_partial(const T* from, int64_t count) {
 #if defined(CNNOPS_AVX2)
   if constexpr (sizeof(T) == 4) {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(int(count)), index);
+    const __m256i mask = bit_cast<__m256i>(first_lanes<float>(count));
     return bit_cast<Vec<float>>(_mm256_maskload_ps(from, mask));
   } else if constexpr (sizeof(T) == 8) {
-    const __m256i index = _mm256_setr_epi64x(0, 1, 2, 3);
-    const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), index);
+    const __m256i mask = bit_cast<__m256i>(first_lanes<double>(count));
     return bit_cast<Vec<double>>(_mm256_maskload_pd(from, mask));
   }
 #endif
