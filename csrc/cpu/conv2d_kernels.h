@@ -3,6 +3,7 @@
 
 #include "conv2d_bias_grad.h"
 #include "conv2d_depthwise.h"
+#include "conv2d_direct.h"
 #include "conv2d_implicit_gemm.h"
 #include "dtype_switch.h"
 
@@ -26,6 +27,9 @@ static bool supports_depthwise(const Conv2dProblem& problem) {
   return shape.groups > 1 && shape.in_channels == shape.groups &&
          shape.out_channels == shape.groups;
 }
+static bool supports_direct(const Conv2dProblem& problem) {
+  return with_storage(problem.dtype, [&]<class T>() { return Direct<T>::supports(problem); });
+}
 static bool supports_all(const Conv2dProblem&) { return true; }
 
 // Multiply-adds of the definition, those with zeros of the padding included.
@@ -39,9 +43,12 @@ static double depthwise_cost(const Conv2dProblem& problem) {
   return products_of_image(problem) / 2;
 }
 
+static double direct_cost(const Conv2dProblem& problem) { return 2 * products_of_image(problem); }
+
 static constexpr Conv2dAlgorithm kAlgorithms[] = {
     {"depthwise", supports_depthwise, depthwise_cost, ForDType<Depthwise>::workspace,
      ForDType<Depthwise>::run},
+    {"direct", supports_direct, direct_cost, ForDType<Direct>::workspace, ForDType<Direct>::run},
     {"implicit_gemm", supports_all, products_of_image, ForDType<ImplicitGemm>::workspace,
      ForDType<ImplicitGemm>::run},
 };
