@@ -9,7 +9,7 @@ from cnnops import flags
 # The CPU, and a GPU of each generation, as planned takes them.
 CAPABILITIES = [None, 75, 80, 86, 89, 90, 100, 120]
 
-# Worst error allowed to a sum of products, in units of eps * sum |x| |w|, by algorithm.
+# Worst error allowed to a sum of products, in units of eps * its magnitude, by algorithm.
 BOUNDS = {}
 DEFAULT_BOUND = 16
 
@@ -19,21 +19,31 @@ def accumulate_dtype(dtype):
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def factor_of(algorithm):
+    return BOUNDS.get(algorithm, DEFAULT_BOUND)
+
+
 def error_bound(exact, magnitude, dtype, factor=DEFAULT_BOUND):
-    """factor * eps of the accumulation * magnitude, and half a unit in the last place stored."""
+    """factor * eps of the accumulation * magnitude, and half a unit in the last place stored.
+
+    Magnitude is the sum of |x| |w| or what convolutions.magnitude gives an algorithm.
+    """
     summed = factor * torch.finfo(accumulate_dtype(dtype)).eps * magnitude
     stored = (exact.abs() + summed) * torch.finfo(dtype).eps / 2
     return summed + stored + torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
 
 
-def assert_within(actual, exact, magnitude, factor=DEFAULT_BOUND):
-    """Every element is as close to the float64 result as its dtype and magnitude allow."""
+def assert_within(actual, exact, magnitude, factor=DEFAULT_BOUND, flushed=0):
+    """Every element is as close to the float64 result as its dtype and magnitude allow.
+
+    flushed bounds what flushing denormals may add to the error.
+    """
     actual = actual.detach().cpu()
     exact = torch.as_tensor(exact, dtype=torch.float64, device="cpu")
     magnitude = torch.as_tensor(magnitude, dtype=torch.float64, device="cpu")
     assert actual.shape == exact.shape
     error = (actual.double() - exact).abs()
-    bound = error_bound(exact, magnitude, actual.dtype, factor)
+    bound = error_bound(exact, magnitude, actual.dtype, factor) + flushed
     wrong = ~(error <= bound)
     assert not wrong.any(), (
         f"{int(wrong.sum())} of {wrong.numel()} elements are wrong, the first at "
@@ -128,4 +138,4 @@ def algorithms(which, case, dtype, device, memory_format=torch.contiguous_format
 def forced(algorithm):
     """Run one algorithm and give the bound its result must keep."""
     with flags(algorithm=algorithm):
-        yield BOUNDS.get(algorithm, DEFAULT_BOUND)
+        yield factor_of(algorithm)

@@ -10,6 +10,7 @@ import oracle
 from cases import CONV_CASES, DTYPES, MEMORY_FORMATS, ConvCase, ids
 from checks import assert_same_bits, assert_within, layouts
 from cnnops import flags
+from convolutions import WHICH, operands
 from cuda_executor import (
     CAPABILITIES,
     Gpu,
@@ -17,7 +18,7 @@ from cuda_executor import (
     conv2d_pass,
     needs_nvcc,
 )
-from test_conv2d import WHICH, expected, operands
+from test_conv2d import expected
 
 pytestmark = needs_nvcc
 

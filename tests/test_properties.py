@@ -4,6 +4,9 @@ Shapes, options, dtypes and layouts of memory are drawn by hypothesis; values ar
 every dtype. The number of examples is that of the profile CNNOPS_HYPOTHESIS_PROFILE names.
 """
 
+from dataclasses import replace
+
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import assume, given
@@ -11,7 +14,9 @@ from hypothesis import strategies as st
 
 import cnnops
 from cases import DTYPES, ConvCase, PoolCase, data
-from checks import accumulate_dtype, algorithms, assert_within, forced, layouts
+from checks import accumulate_dtype, algorithms, assert_within, factor_of, forced, layouts
+from convolutions import READ, WHICH, call, exact, magnitude
+from oracle import conv_transpose2d_size
 
 ops = torch.ops.cnnops
 
@@ -81,13 +86,6 @@ def arranged(x, layout):
     return dict(layouts(x))[layout]
 
 
-def reference(case, x, w, bias=None):
-    """torch's convolution with the four paddings of the case, which may crop."""
-    top, bottom, left, right = case.padding
-    x = F.pad(x, (left, right, top, bottom))
-    return F.conv2d(x, w, bias, case.stride, 0, case.dilation, case.groups)
-
-
 def conv_dtypes_and_layouts(function):
     return given(
         case=conv_cases(),
@@ -102,67 +100,55 @@ def memory_format_of(layout):
     return torch.channels_last if layout == "channels_last" else torch.contiguous_format
 
 
-@conv_dtypes_and_layouts
-def test_conv2d(device, case, dtype, first, second, seed):
-    x, w = data(*case.input, salt=seed), data(*case.weight, salt=-seed)
-    bias = data(case.weight[0], salt=seed) if seed % 2 else None
-    exact = reference(case, x, w, bias)
-    magnitude = reference(case, x.abs(), w.abs(), None if bias is None else bias.abs())
-    x, w = arranged(x.to(device, dtype), first), arranged(w.to(device, dtype), second)
-    bias = None if bias is None else bias.to(device, dtype)
-    for name in algorithms("forward", case, dtype, device, memory_format_of(first)):
+def assert_right(which, case, dtype, layouts, device, tensors):
+    """Every algorithm is within its bound; layouts are those of the operands it reads."""
+    reference = exact(which, case, **tensors)
+    arguments = {
+        name: None if tensor is None else tensor.to(device, dtype)
+        for name, tensor in tensors.items()
+    }
+    for name, layout in zip(READ[which], layouts, strict=True):
+        arguments[name] = arranged(arguments[name], layout)
+    for name in algorithms(which, case, dtype, device, memory_format_of(layouts[0])):
         with forced(name) as factor:
-            y = ops.conv2d(x, w, bias, *case.options)
-        assert_within(y, exact, magnitude, factor)
+            result = call(ops, which, case, **arguments)
+        assert_within(result, reference, magnitude(which, case, name, **tensors), factor)
 
 
+@pytest.mark.parametrize("which", WHICH)
 @conv_dtypes_and_layouts
-def test_conv2d_input_grad(device, case, dtype, first, second, seed):
-    g, w = data(*case.output, salt=seed), data(*case.weight, salt=-seed)
-    exact, magnitude = (
-        torch.func.vjp(lambda x, f=f: reference(case, x, f), torch.zeros(case.input).double())[1](
-            grad
-        )[0]
-        for grad, f in ((g, w), (g.abs(), w.abs()))
-    )
-    g, w = arranged(g.to(device, dtype), first), arranged(w.to(device, dtype), second)
-    for name in algorithms("input_grad", case, dtype, device, memory_format_of(first)):
-        with forced(name) as factor:
-            dx = ops.conv2d_input_grad(g, w, case.input, *case.options)
-        assert_within(dx, exact, magnitude, factor)
+def test_convolutions(device, which, case, dtype, first, second, seed):
+    tensors = {
+        "input": data(*case.input, salt=seed),
+        "weight": data(*case.weight, salt=-seed),
+        "bias": data(case.weight[0], salt=seed) if seed % 2 else None,
+        "grad_output": data(*case.output, salt=seed),
+    }
+    assert_right(which, case, dtype, (first, second), device, tensors)
 
 
 @conv_dtypes_and_layouts
-def test_conv2d_weight_grad(device, case, dtype, first, second, seed):
-    g, x = data(*case.output, salt=seed), data(*case.input, salt=-seed)
-    exact, magnitude = (
-        torch.func.vjp(lambda w, x=x: reference(case, x, w), torch.zeros(case.weight).double())[1](
-            grad
-        )[0]
-        for grad, x in ((g, x), (g.abs(), x.abs()))
-    )
-    bias_magnitude = g.abs().sum((0, 2, 3))
-    bias_exact = g.sum((0, 2, 3))
-    g, x = arranged(g.to(device, dtype), first), arranged(x.to(device, dtype), second)
-    for name in algorithms("weight_grad", case, dtype, device, memory_format_of(first)):
-        with forced(name) as factor:
-            dw = ops.conv2d_weight_grad(g, x, case.weight, *case.options)
-        assert_within(dw, exact, magnitude, factor)
-    assert_within(ops.conv2d_bias_grad(g), bias_exact, bias_magnitude)
+def test_conv2d_bias_grad(device, case, dtype, first, second, seed):
+    g = data(*case.output, salt=seed)
+    result = ops.conv2d_bias_grad(arranged(g.to(device, dtype), first))
+    assert_within(result, g.sum((0, 2, 3)), g.abs().sum((0, 2, 3)))
 
 
 @conv_dtypes_and_layouts
 def test_conv_transpose2d(device, case, dtype, first, second, seed):
     x, w = data(*case.output, salt=seed), data(*case.weight, salt=-seed)
-    top, bottom, left, right = case.padding
-    options = {"stride": case.stride, "groups": case.groups, "dilation": case.dilation}
-    crop = (-left, -right, -top, -bottom)
-    whole = F.conv_transpose2d(x, w, **options)
-    assume(whole.shape[2] > top + bottom and whole.shape[3] > left + right)
-    exact = F.pad(whole, crop)
-    magnitude = F.pad(F.conv_transpose2d(x.abs(), w.abs(), **options), crop)
+    size = conv_transpose2d_size(case.output[2:], case.weight[2:], *case.options[:3])
+    assume(min(size) > 0)
+    case = replace(case, input=(*case.input[:2], *size))
+    tensors = {"input": None, "weight": w, "bias": None, "grad_output": x}
+    (name, *_) = algorithms("input_grad", case, dtype, device, memory_format_of(first))
     x, w = arranged(x.to(device, dtype), first), arranged(w.to(device, dtype), second)
-    assert_within(ops.conv_transpose2d(x, w, None, *case.options), exact, magnitude)
+    assert_within(
+        ops.conv_transpose2d(x, w, None, *case.options),
+        exact("input_grad", case, **tensors),
+        magnitude("input_grad", case, name, **tensors),
+        factor_of(name),
+    )
 
 
 @given(

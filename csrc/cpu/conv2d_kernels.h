@@ -5,6 +5,7 @@
 #include "conv2d_depthwise.h"
 #include "conv2d_direct.h"
 #include "conv2d_implicit_gemm.h"
+#include "conv2d_winograd.h"
 #include "dtype_switch.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -45,12 +46,22 @@ static double depthwise_cost(const Conv2dProblem& problem) {
 
 static double direct_cost(const Conv2dProblem& problem) { return 2 * products_of_image(problem); }
 
+template <class Family>
+constexpr Conv2dAlgorithm winograd(const char* name) {
+  using Passes = Winograd<Family>;
+  return {name, Passes::supports, Passes::cost, Passes::workspace, Passes::run};
+}
+
 static constexpr Conv2dAlgorithm kAlgorithms[] = {
     {"depthwise", supports_depthwise, depthwise_cost, ForDType<Depthwise>::workspace,
      ForDType<Depthwise>::run},
     {"direct", supports_direct, direct_cost, ForDType<Direct>::workspace, ForDType<Direct>::run},
     {"implicit_gemm", supports_all, products_of_image, ForDType<ImplicitGemm>::workspace,
      ForDType<ImplicitGemm>::run},
+    winograd<Winograd4x4Of3x3>("winograd_4x4_3x3"),
+    winograd<Winograd2x2Of3x3>("winograd_2x2_3x3"),
+    winograd<Winograd2x2Of5x5>("winograd_2x2_5x5"),
+    winograd<Winograd4x4Of3x3Stride2>("winograd_4x4_3x3s2"),
 };
 
 static int64_t bias_grad_workspace(const BiasGradProblem& problem) {

@@ -13,8 +13,9 @@ using Bias = std::optional<at::Tensor>;
 
 void run(const Conv2dProblem& problem, const Conv2dTensors& tensors) {
   const Conv2dAlgorithm algorithm = choose_conv2d(problem).front();
-  launch([&](int64_t threads) { return algorithm.workspace(problem, threads); },
-         [&](const Execution& execution) { algorithm.run(problem, tensors, execution); });
+  launch<FlushDenormals>(
+      [&](int64_t threads) { return algorithm.workspace(problem, threads); },
+      [&](const Execution& execution) { algorithm.run(problem, tensors, execution); });
 }
 
 // Bias with unit stride: a vector of channels, copied if it is a view with gaps.
@@ -85,8 +86,9 @@ at::Tensor conv2d_bias_grad(const at::Tensor& grad_output) {
       grad_output.size(0),   grad_output.size(1), {grad_output.size(2), grad_output.size(3)},
       dtype_of(grad_output), read(grad_output),   grad_bias.mutable_data_ptr()};
   const Conv2dKernels& kernels = conv2d_kernels();
-  launch([&](int64_t) { return kernels.bias_grad_workspace(problem); },
-         [&](const Execution& execution) { kernels.bias_grad(problem, execution); });
+  launch<FlushDenormals>(
+      [&](int64_t) { return kernels.bias_grad_workspace(problem); },
+      [&](const Execution& execution) { kernels.bias_grad(problem, execution); });
   return grad_bias;
 }
 

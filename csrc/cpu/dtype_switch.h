@@ -21,4 +21,17 @@ auto with_storage(DType dtype, Body body) {
   __builtin_unreachable();
 }
 
+// The same for dtypes whose sums are float.
+template <class Body>
+auto with_narrow_storage(DType dtype, Body body) {
+  switch (dtype) {
+    case DType::kBFloat16:
+      return body.template operator()<BFloat16>();
+    case DType::kFloat16:
+      return body.template operator()<Float16>();
+    default:
+      return body.template operator()<float>();
+  }
+}
+
 }  // namespace cnnops::CNNOPS_TARGET

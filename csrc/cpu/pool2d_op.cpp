@@ -27,8 +27,9 @@ at::Tensor run(Pool2dKernel<Tensors> kernel, const Pool2dShape& shape, const Ten
                const at::Tensor& result, at::MemoryFormat format) {
   if (result.numel() == 0) return result;
   const Pool2dProblem problem{shape, dtype_of(result), is_channels_last(format)};
-  launch([&](int64_t threads) { return pool2d_kernels().workspace(problem, threads); },
-         [&](const Execution& execution) { kernel(problem, tensors, execution); });
+  launch<KeepDenormals>(
+      [&](int64_t threads) { return pool2d_kernels().workspace(problem, threads); },
+      [&](const Execution& execution) { kernel(problem, tensors, execution); });
   return result;
 }
 

@@ -1,0 +1,244 @@
+// Winograd convolution, for the forward pass and the input gradient: the samples of tiles are
+// transformed, multiplied with the transformed filter, one matrix product for each of the scheme's
+// products, and the sums transformed back.
+//
+// Many tiles are cut into blocks: a task owns a block, with all of its stages in scratch memory, and
+// the whole filter is transformed before. Few tiles are transformed before, and a task owns a part
+// of the result's channels: the transformed filter, which is larger than anything else then, never
+// is in memory as a whole.
+//
+// A result depends on its own tile alone, and its sums on the order of the channels alone: no cut
+// changes a bit.
+#pragma once
+
+#include "gemm_tile.h"
+#include "winograd_filter.h"
+#include "winograd_result.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// Channels whose products are summed in registers. These sums are added up.
+inline constexpr int64_t kWinogradDepth = 256;
+
+// Tiles that are few.
+inline constexpr int64_t kFewTiles = 128;
+
+// Bytes of a block's factors and products.
+inline constexpr int64_t kTileBlockBytes = 1 << 20;
+
+// Panels of a task's filter if tiles are few.
+inline constexpr int64_t kTaskPanels = (16 + kTileColumns<float> - 1) / kTileColumns<float>;
+
+// One matrix a product, [product][tile][channel].
+struct TileMatrices {
+  int64_t row, stride;  // floats from one tile, and from one product, to the next
+  float* data;
+
+  // Neighbouring products start in different sets of a cache.
+  template <class Scheme>
+  static TileMatrices take(int64_t tiles, int64_t channels, Arena& arena) {
+    const int64_t row = round_up(channels, lanes<float>), stride = round_up(tiles * row, 1024) + 16;
+    return {row, stride, arena.take<float>(kWinogradProducts<Scheme> * stride)};
+  }
+};
+
+template <class Scheme, class T>
+class WinogradCorrelation {
+ public:
+  static constexpr int64_t kLanes = lanes<float>, kWidth = WinogradFilter::kWidth;
+
+  WinogradCorrelation(const CorrelationOperands<T>& operands, const TileGrid& grid, bool is_rotated,
+                      int64_t threads)
+      : operands_(operands),
+        grid_(grid),
+        filter_transform_(operands.filter, operands.produce, is_rotated),
+        tiles_(operands.batch * grid.tiles()),
+        panels_(divide_up(operands.produce, kWidth)) {
+    const int64_t bytes =
+        kWinogradProducts<Scheme> * (operands.reduce + operands.produce) * int64_t(sizeof(float));
+    block_ = larger<int64_t>(8 * kTileRows, kTileBlockBytes / bytes);
+    block_ = smaller(block_, divide_up(tiles_, threads));
+  }
+
+  int64_t workspace(int64_t threads) const {
+    Arena arena;
+    if (are_few()) {
+      take_factors(tiles_, arena);
+      return workspace_bytes(arena, threads, [&](Arena& own) { return FewScratch(*this, own); });
+    }
+    take_filter(arena);
+    return workspace_bytes(arena, threads, [&](Arena& own) { return BlockScratch(*this, own); });
+  }
+
+  void run(const Execution& execution) const {
+    if (are_few()) {
+      run_few(execution);
+    } else {
+      run_blocks(execution);
+    }
+  }
+
+ private:
+  bool are_few() const { return tiles_ <= kFewTiles; }
+
+  WinogradFilter take_filter(Arena& arena) const {
+    return WinogradFilter::take<Scheme>(operands_.reduce, panels_, arena);
+  }
+  TileMatrices take_factors(int64_t tiles, Arena& arena) const {
+    return TileMatrices::take<Scheme>(tiles, operands_.reduce, arena);
+  }
+
+  // ---- many tiles ----
+
+  struct BlockScratch {
+    TileMatrices factors, products;
+    SourceTransform<Scheme, T> source;
+    ResultTransform<Scheme, T> result;
+
+    BlockScratch(const WinogradCorrelation& call, Arena& arena)
+        : factors(call.take_factors(call.block_, arena)),
+          products(TileMatrices::take<Scheme>(call.block_, call.panels_ * kWidth, arena)),
+          source(smaller(call.block_, call.grid_.w.tiles), arena),
+          result(smaller(call.block_, call.grid_.w.tiles), arena) {}
+  };
+
+  void run_blocks(const Execution& execution) const {
+    Arena arena(execution.workspace);
+    const WinogradFilter filter = take_filter(arena);
+    const int64_t depths = divide_up(operands_.reduce, kWinogradDepth);
+    parallel(execution, panels_ * depths, [&](int64_t task, int64_t) {
+      const int64_t c = task % depths * kWinogradDepth, panel = task / depths;
+      filter_transform_.run(filter, panel, panel, c, smaller(operands_.reduce, c + kWinogradDepth));
+    });
+    const ScratchBySlot scratch(execution, arena,
+                                [&](Arena& own) { return BlockScratch(*this, own); });
+    parallel(execution, divide_up(tiles_, block_), [&](int64_t index, int64_t slot) {
+      const int64_t first = index * block_;
+      run_block(filter, {first, smaller(tiles_, first + block_)}, scratch(slot));
+    });
+  }
+
+  void run_block(const WinogradFilter& filter, const Range& tiles,
+                 const BlockScratch& scratch) const {
+    transform_source(tiles, {0, operands_.reduce}, scratch.source, scratch.factors);
+    for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
+      for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
+        multiply_products(i, tiles.last - tiles.first, c, filter,
+                          filter.template factors<Scheme>(i) + c * kWidth, panels_, scratch.factors,
+                          scratch.products);
+      }
+    }
+    transform_result(tiles, {0, operands_.produce}, scratch.products, scratch.result);
+  }
+
+  // ---- few tiles ----
+
+  struct FewScratch {
+    WinogradFilter filter;  // of kWinogradDepth channels
+    TileMatrices products;
+    SourceTransform<Scheme, T> source;
+    ResultTransform<Scheme, T> result;
+
+    FewScratch(const WinogradCorrelation& call, Arena& arena)
+        : filter(WinogradFilter::take<Scheme>(smaller(call.operands_.reduce, kWinogradDepth),
+                                              kTaskPanels, arena)),
+          products(TileMatrices::take<Scheme>(call.tiles_, kTaskPanels * kWidth, arena)),
+          source(call.grid_.w.tiles, arena),
+          result(call.grid_.w.tiles, arena) {}
+  };
+
+  void run_few(const Execution& execution) const {
+    Arena arena(execution.workspace);
+    const TileMatrices factors = take_factors(tiles_, arena);
+    const ScratchBySlot scratch(execution, arena,
+                                [&](Arena& own) { return FewScratch(*this, own); });
+    parallel(execution, divide_up(operands_.reduce, kWidth), [&](int64_t task, int64_t slot) {
+      const int64_t c = task * kWidth;
+      transform_source({0, tiles_}, {c, smaller(operands_.reduce, c + kWidth)},
+                       scratch(slot).source, factors);
+    });
+    parallel(execution, divide_up(panels_, kTaskPanels), [&](int64_t task, int64_t slot) {
+      run_panels(task * kTaskPanels, factors, scratch(slot));
+    });
+  }
+
+  void run_panels(int64_t first, const TileMatrices& factors, const FewScratch& scratch) const {
+    const int64_t panels = smaller(kTaskPanels, panels_ - first);
+    const Range channels{first * kWidth, smaller(operands_.produce, (first + panels) * kWidth)};
+    for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
+      for (int64_t p = 0; p < panels; ++p) {
+        filter_transform_.run(scratch.filter, p, first + p, c,
+                              smaller(operands_.reduce, c + kWinogradDepth), c);
+      }
+      for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
+        multiply_products(i, tiles_, c, scratch.filter, scratch.filter.template factors<Scheme>(i),
+                          panels, factors, scratch.products);
+      }
+    }
+    transform_result({0, tiles_}, channels, scratch.products, scratch.result);
+  }
+
+  // ---- the stages ----
+
+  void transform_source(const Range& tiles, const Range& channels,
+                        const SourceTransform<Scheme, T>& transform,
+                        const TileMatrices& factors) const {
+    const Strides4& stride = operands_.source_stride;
+    for_each_strip(grid_, tiles.first, tiles.last, [&](const TileStrip& strip) {
+      for (int64_t c = channels.first; c < channels.last; c += kLanes) {
+        transform.run({operands_.source + strip.image * stride.n + c * stride.c, stride},
+                      smaller(kLanes, channels.last - c), grid_, strip,
+                      {factors.data + strip.slot * factors.row + c, factors.stride, factors.row});
+      }
+    });
+  }
+
+  // Adds the products `index` of the reduced channels from c on, kWinogradDepth of them at most.
+  void multiply_products(int index, int64_t tiles, int64_t c, const WinogradFilter& filter,
+                         const float* vectors, int64_t panels, const TileMatrices& factors,
+                         const TileMatrices& products) const {
+    float* sums = products.data + index * products.stride;
+    multiply<float>({.rows = tiles,
+                     .columns = panels * kWidth,
+                     .depth = smaller(kWinogradDepth, operands_.reduce - c),
+                     .scalars = factors.data + index * factors.stride + c,
+                     .scalar_panel = kTileRows * factors.row,
+                     .scalar_row = factors.row,
+                     .scalar_depth = 1,
+                     .vectors = vectors,
+                     .vector_panel = filter.panel_stride,
+                     .vector_depth = kWidth,
+                     .start = c == 0 ? nullptr : sums,
+                     .start_panel = kWidth,
+                     .start_row = products.row,
+                     .sums = sums,
+                     .sums_row = products.row});
+  }
+
+  // `products` starts at the first of the channels.
+  void transform_result(const Range& tiles, const Range& channels, const TileMatrices& products,
+                        const ResultTransform<Scheme, T>& transform) const {
+    const Strides4& stride = operands_.result_stride;
+    for_each_strip(grid_, tiles.first, tiles.last, [&](const TileStrip& strip) {
+      for (int64_t k = channels.first; k < channels.last; k += kLanes) {
+        const int64_t count = smaller(kLanes, channels.last - k);
+        const float* from = products.data + strip.slot * products.row + k - channels.first;
+        transform.run({from, products.stride, products.row}, bias(k, count), grid_, strip,
+                      {operands_.result + strip.image * stride.n + k * stride.c, stride}, count);
+      }
+    });
+  }
+
+  WinogradVector bias(int64_t channel, int64_t count) const {
+    if (operands_.bias == nullptr) return WinogradVector{};
+    return count == kLanes ? load(operands_.bias + channel)
+                           : load_partial(operands_.bias + channel, count);
+  }
+
+  const CorrelationOperands<T>& operands_;
+  const TileGrid grid_;
+  const FilterTransform<Scheme, T> filter_transform_;
+  int64_t tiles_, panels_, block_;
+};
+
+}  // namespace cnnops::CNNOPS_TARGET

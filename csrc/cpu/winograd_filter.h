@@ -1,0 +1,106 @@
+// Filters to products' factors: u = G w G^T, the channels of the result in vectors.
+#pragma once
+
+#include "gemm_tile.h"
+#include "winograd_source.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// Factors in the order in which register tiles read them:
+// [panel][factor (i, j)][reduced channel][panel's channel], zeros where the last panel ends.
+struct WinogradFilter {
+  int64_t factor_stride, panel_stride;  // floats
+  float* data;
+
+  static constexpr int64_t kWidth = kTileColumns<float>;
+
+  template <class Scheme>
+  static WinogradFilter take(int64_t reduce, int64_t panels, Arena& arena) {
+    // One more row keeps the factors of a channel apart in the sets of a cache.
+    const int64_t factor_stride = (reduce + 1) * kWidth;
+    const int64_t panel_stride = Scheme::kFilters * Scheme::kFilters * factor_stride;
+    return {factor_stride, panel_stride, arena.take<float>(panels * panel_stride)};
+  }
+
+  // The first panel's factors of a product.
+  template <class Scheme>
+  const float* factors(int product) const {
+    return data + filter_of<Scheme>(product) * factor_stride;
+  }
+};
+
+template <class Scheme, class T>
+class FilterTransform {
+ public:
+  static constexpr int64_t kLanes = lanes<float>, kTaps = Scheme::kTaps;
+  // Filters that are fetched before they are needed.
+  static constexpr int64_t kAhead = 16;
+
+  // A rotated filter is read backwards in both directions.
+  FilterTransform(const FilterView<T>& filter, int64_t produce, bool is_rotated)
+      : filter_(filter), produce_(produce), is_rotated_(is_rotated) {}
+
+  // The factors of one panel of result channels by the reduced channels [first, last), where panel
+  // `place` and channel `origin` on are in memory.
+  void run(const WinogradFilter& factors, int64_t place, int64_t panel, int64_t first, int64_t last,
+           int64_t origin = 0) const {
+    for (int64_t c = first; c < last; ++c) {
+      for (int64_t v = 0; v < WinogradFilter::kWidth; v += kLanes) {
+        transform(
+            panel * WinogradFilter::kWidth + v, c,
+            factors.data + place * factors.panel_stride + (c - origin) * WinogradFilter::kWidth + v,
+            factors.factor_stride);
+      }
+    }
+  }
+
+ private:
+  void transform(int64_t produce, int64_t reduce, float* to, int64_t factor_stride) const {
+    float taps[kTaps * kTaps * kLanes];
+    load_taps(produce, reduce, taps);
+    WinogradVector halfway[Scheme::kFilters][kTaps];
+    for (int s = 0; s < kTaps; ++s) {
+      WinogradVector w[kTaps], u[Scheme::kFilters];
+#pragma GCC unroll 16
+      for (int r = 0; r < kTaps; ++r)
+        w[r] = load(taps + (is_rotated_ ? (kTaps - 1 - r) * kTaps + kTaps - 1 - s : r * kTaps + s) *
+                               kLanes);
+      Scheme::filter(w, u);
+#pragma GCC unroll 16
+      for (int i = 0; i < Scheme::kFilters; ++i) halfway[i][s] = u[i];
+    }
+    for (int i = 0; i < Scheme::kFilters; ++i) {
+      WinogradVector u[Scheme::kFilters];
+      Scheme::filter(halfway[i], u);
+#pragma GCC unroll 16
+      for (int j = 0; j < Scheme::kFilters; ++j, to += factor_stride) store(to, u[j]);
+    }
+  }
+
+  // taps[r][s][lane]
+  void load_taps(int64_t produce, int64_t reduce, float* taps) const {
+    const int64_t channels = larger<int64_t>(0, smaller(kLanes, produce_ - produce));
+    if (channels == 0) return fill_run(taps, 0.f, kTaps * kTaps * kLanes);
+    const T* from =
+        filter_.data + produce * filter_.produce_stride + reduce * filter_.reduce_stride;
+    // The channels of a vector lie in streams of their own, too many for the hardware to foresee.
+    for (int64_t k = 0; k < channels; ++k) {
+      __builtin_prefetch(from + k * filter_.produce_stride + kAhead * filter_.reduce_stride);
+    }
+    if (filter_.row_stride == kTaps * filter_.column_stride) {
+      gather_lanes(from, filter_.column_stride, filter_.produce_stride, channels, kTaps * kTaps,
+                   taps);
+      return;
+    }
+    for (int64_t r = 0; r < kTaps; ++r) {
+      gather_lanes(from + r * filter_.row_stride, filter_.column_stride, filter_.produce_stride,
+                   channels, kTaps, taps + r * kTaps * kLanes);
+    }
+  }
+
+  FilterView<T> filter_;
+  int64_t produce_;
+  bool is_rotated_;
+};
+
+}  // namespace cnnops::CNNOPS_TARGET
