@@ -7,14 +7,13 @@
 // the slab. The order of a sum is (channel, filter row, filter column), in blocks of kBlockDepth.
 #pragma once
 
-#include "correlation_plan.h"
-#include "slab.h"
+#include "conv2d_direct_weight_grad.h"
 #include "slab_tile.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Pixels of a strip, elements of a slab, and channels of a few groups, about.
-inline constexpr int64_t kStripPixels = 1536, kSlabElements = 40960, kSlabChannels = 16;
+// Pixels of a strip and their sums, about.
+inline constexpr int64_t kStripPixels = 1536, kStripSums = 16384;
 
 class DirectPlan {
  public:
@@ -23,11 +22,13 @@ class DirectPlan {
         lattices(correlation_lattices(problem)),
         h(lattices.rows),
         w(lattices.columns),
-        rows(blocking(h.outputs, larger<int64_t>(1, kStripPixels / w.samples(w.outputs)), 1)),
+        reduce((forward_ ? problem.shape.in_channels : problem.shape.out_channels) /
+               problem.shape.groups),
+        produce((forward_ ? problem.shape.out_channels : problem.shape.in_channels) /
+                problem.shape.groups),
+        rows(blocking(h.outputs, rows_of_strip(), 1)),
         slab(h, w, rows.size) {
     const Conv2dShape& shape = problem.shape;
-    reduce = (forward_ ? shape.in_channels : shape.out_channels) / shape.groups;
-    produce = (forward_ ? shape.out_channels : shape.in_channels) / shape.groups;
     const int64_t room = larger<int64_t>(1, kSlabElements / slab.channel_pitch());
     const int64_t most = smaller(kSlabChannels, room);
     groups = blocking(shape.groups,
@@ -43,14 +44,18 @@ class DirectPlan {
   }
 
  private:
+  int64_t rows_of_strip() const {
+    const int64_t most = smaller(kStripPixels, kStripSums / larger(produce, kSlabChannels));
+    return larger<int64_t>(1, most / w.samples(w.outputs));
+  }
   bool forward_;
 
  public:
   Lattices lattices;
   SlabAxis h, w;
+  int64_t reduce, produce;
   Blocking rows;  // of a lattice, in strips
   Slab slab;
-  int64_t reduce, produce;
   Blocking groups, channels;  // channels of a group's source, in slabs
   int64_t width;              // of the packed filter: result channels of a tile
   int64_t pixels;             // of a strip
@@ -63,7 +68,8 @@ class Direct {
   using A = Accumulate<T>;
 
   static bool supports(const Conv2dProblem& problem) {
-    if (problem.pass == Conv2dPass::kWeightGrad) return false;
+    if (problem.pass == Conv2dPass::kWeightGrad)
+      return DirectWeightGrad<T>::supports(problem.shape);
     const Lattices lattices = correlation_lattices(problem);
     if (lattices.rows.empty() || lattices.columns.empty()) return false;
     const SlabAxis h(lattices.rows), w(lattices.columns);
@@ -71,6 +77,8 @@ class Direct {
   }
 
   static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
+    if (problem.pass == Conv2dPass::kWeightGrad)
+      return DirectWeightGrad<T>(weight_grad_operands<T>(problem, {})).workspace(threads);
     const DirectPlan plan(problem);
     Arena arena;
     take_filter(plan, problem, arena);
@@ -80,6 +88,8 @@ class Direct {
 
   static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                   const Execution& execution) {
+    if (problem.pass == Conv2dPass::kWeightGrad)
+      return DirectWeightGrad<T>(weight_grad_operands<T>(problem, tensors)).run(execution);
     const DirectPlan plan(problem);
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     const Pair map = result_map(problem);
@@ -137,8 +147,7 @@ class Direct {
       offsets = tabulate(lattice, offsets);
       (void)taps;
     });
-    const ScratchBySlot scratch(execution, arena,
-                                [&](Arena& own) { return Scratch(plan_, own); });
+    const ScratchBySlot scratch(execution, arena, [&](Arena& own) { return Scratch(plan_, own); });
     const int64_t tasks = operands_.batch * plan_.groups.count * plan_.rows.count;
     parallel(execution, tasks, [&](int64_t index, int64_t slot) {
       const int64_t group = index / plan_.rows.count % plan_.groups.count * plan_.groups.size;
@@ -168,8 +177,8 @@ class Direct {
         for (int64_t c = 0; c < plan_.reduce; ++c) {
           for (int64_t r = 0; r < lattice.h.taps; ++r) {
             for (int64_t s = 0; s < lattice.w.taps; ++s, to += plan_.width) {
-              const T* from = view.data + group * view.group_stride +
-                              first * view.produce_stride + c * view.reduce_stride +
+              const T* from = view.data + group * view.group_stride + first * view.produce_stride +
+                              c * view.reduce_stride +
                               (lattice.h.tap_first + r * lattice.h.tap_step) * view.row_stride +
                               (lattice.w.tap_first + s * lattice.w.tap_step) * view.column_stride;
               const int64_t count = smaller(plan_.width, plan_.produce - first);
