@@ -2,6 +2,7 @@
 #pragma once
 
 #include "implicit_gemm_weight_grad.h"
+#include "whole_map.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -9,6 +10,22 @@ template <class T>
 class ImplicitGemm {
  public:
   static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
+    const int64_t bytes = workspace_of(problem, threads);
+    if (!covers_whole_map(problem.shape)) return bytes;
+    return larger(bytes, workspace_of(flat(problem), threads));
+  }
+
+  static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
+                  const Execution& execution) {
+    if (covers_whole_map(problem.shape) && is_flat(problem.shape, tensors)) {
+      run_as_is(flat(problem), flat(tensors), execution);
+    } else {
+      run_as_is(problem, tensors, execution);
+    }
+  }
+
+ private:
+  static int64_t workspace_of(const Conv2dProblem& problem, int64_t threads) {
     if (problem.pass == Conv2dPass::kWeightGrad) {
       return with_weight_grad(problem, {},
                               [&](const auto& gradient) { return gradient.workspace(threads); });
@@ -25,8 +42,8 @@ class ImplicitGemm {
     return bytes;
   }
 
-  static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
-                  const Execution& execution) {
+  static void run_as_is(const Conv2dProblem& problem, const Conv2dTensors& tensors,
+                        const Execution& execution) {
     if (problem.pass == Conv2dPass::kWeightGrad) {
       with_weight_grad(problem, tensors, [&](const auto& gradient) { gradient.run(execution); });
       return;
@@ -44,24 +61,14 @@ class ImplicitGemm {
     }
   }
 
- private:
-  static WeightGradOperands<T> weight_grad_operands(const Conv2dProblem& problem,
-                                                    const Conv2dTensors& tensors) {
-    const Lattices lattices = forward_lattices(window_grid(problem.shape));
-    return {problem.shape,
-            {lattices.rows[0], lattices.columns[0]},
-            static_cast<const T*>(tensors.input.data),
-            tensors.input.stride,
-            static_cast<const T*>(tensors.output.data),
-            tensors.output.stride,
-            static_cast<T*>(tensors.weight.data)};
-  }
-
   template <class Body>
   static auto with_weight_grad(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                                Body body) {
-    const WeightGradOperands<T> operands = weight_grad_operands(problem, tensors);
-    if (problem.channels_last) return body(WeightGrad<T, OuterProducts<T>>(operands));
+    const WeightGradOperands<T> operands = weight_grad_operands<T>(problem, tensors);
+    // Few output channels would leave a vector of them almost empty.
+    const bool few_channels = 2 * operands.produce() <= lanes<Accumulate<T>>;
+    if (problem.channels_last && !few_channels)
+      return body(WeightGrad<T, OuterProducts<T>>(operands));
     return body(WeightGrad<T, DotProducts<T>>(operands));
   }
 };

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "conv2d_bias_grad.h"
+#include "conv2d_cost.h"
 #include "conv2d_depthwise.h"
+#include "conv2d_direct.h"
 #include "conv2d_implicit_gemm.h"
 #include "conv2d_winograd.h"
 #include "dtype_switch.h"
@@ -27,18 +29,10 @@ static bool supports_depthwise(const Conv2dProblem& problem) {
   return shape.groups > 1 && shape.in_channels == shape.groups &&
          shape.out_channels == shape.groups;
 }
+static bool supports_direct(const Conv2dProblem& problem) {
+  return with_storage(problem.dtype, [&]<class T>() { return Direct<T>::supports(problem); });
+}
 static bool supports_all(const Conv2dProblem&) { return true; }
-
-// Multiply-adds of the definition, those with zeros of the padding included.
-static double products_of_image(const Conv2dProblem& problem) {
-  const Conv2dShape& shape = problem.shape;
-  return double(shape.output.h * shape.output.w) * double(shape.kernel.h * shape.kernel.w) *
-         double(shape.out_channels) * double(shape.in_channels / shape.groups);
-}
-// One channel a group leaves a tile of a matrix product almost empty.
-static double depthwise_cost(const Conv2dProblem& problem) {
-  return products_of_image(problem) / 2;
-}
 
 template <class Family>
 constexpr Conv2dAlgorithm winograd(const char* name) {
@@ -49,7 +43,8 @@ constexpr Conv2dAlgorithm winograd(const char* name) {
 static constexpr Conv2dAlgorithm kAlgorithms[] = {
     {"depthwise", supports_depthwise, depthwise_cost, ForDType<Depthwise>::workspace,
      ForDType<Depthwise>::run},
-    {"implicit_gemm", supports_all, products_of_image, ForDType<ImplicitGemm>::workspace,
+    {"direct", supports_direct, direct_cost, ForDType<Direct>::workspace, ForDType<Direct>::run},
+    {"implicit_gemm", supports_all, implicit_gemm_cost, ForDType<ImplicitGemm>::workspace,
      ForDType<ImplicitGemm>::run},
     winograd<Winograd4x4Of3x3>("winograd_4x4_3x3"),
     winograd<Winograd2x2Of3x3>("winograd_2x2_3x3"),

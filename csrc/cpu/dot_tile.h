@@ -1,6 +1,6 @@
 // The register tile of a matrix product whose factors are both contiguous along the depth:
 //
-//   sums[i][j] += sum_k rows(i, k) * columns(j, k)
+//   sums[i][j] += sum_{segment, k} rows(i, segment, k) * columns(j, segment, k)
 //
 // Lanes run along the depth and are added up at its end: nothing is broadcast or transposed. A
 // depth of a few hundred makes the addition across lanes cheap.
@@ -24,12 +24,14 @@ inline constexpr int kDotSums =
 
 template <class A>
 struct DotProduct {
-  int64_t rows, columns, depth;
+  int64_t rows, columns;
+  int64_t segments, depth;  // of each segment
   const A* row_data;
-  int64_t row_stride;  // of i, in elements
+  const int64_t* row_offsets;  // of i, in elements
+  int64_t row_segment;         // stride of segments
   const A* column_data;
-  int64_t column_stride;  // of j
-  A* sums;                // [row of tiles][column of tiles][kDotSums]
+  int64_t column_stride, column_segment;  // of j and of segments
+  A* sums;                                // [row of tiles][column of tiles][kDotSums]
 };
 
 // The first sum of the tile at (row, column) among `columns` of them.
@@ -55,14 +57,14 @@ struct PartialVector {
 
 // Adds one vector of the depth, which fetch(address) reads.
 template <class A, int kRows, int kColumns, class Fetch>
-CNNOPS_INLINE void add_vector(Vec<A> (&sums)[kRows * kColumns], const DotProduct<A>& tile,
-                              int64_t k, Fetch fetch) {
+CNNOPS_INLINE void add_vector(Vec<A> (&sums)[kRows * kColumns], const A* const (&rows)[kRows],
+                              const A* columns, int64_t column_stride, Fetch fetch) {
   Vec<A> row[kRows];
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) row[i] = fetch(tile.row_data + i * tile.row_stride + k);
+  for (int i = 0; i < kRows; ++i) row[i] = fetch(rows[i]);
 #pragma GCC unroll 16
   for (int j = 0; j < kColumns; ++j) {
-    const Vec<A> column = fetch(tile.column_data + j * tile.column_stride + k);
+    const Vec<A> column = fetch(columns + j * column_stride);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i)
       sums[i * kColumns + j] = multiply_add<A>(row[i], column, sums[i * kColumns + j]);
@@ -73,12 +75,23 @@ template <class A, int kRows, int kColumns>
 void dot_tile(const DotProduct<A>& tile) {
   constexpr int kLanes = int(lanes<A>);
   Vec<A> sums[kRows * kColumns] = {};
-  int64_t k = 0;
-  for (; k + kLanes <= tile.depth; k += kLanes) {
-    add_vector<A, kRows, kColumns>(sums, tile, k, WholeVector<A>{});
+  for (int64_t segment = 0; segment < tile.segments; ++segment) {
+    const A* rows[kRows];
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i)
+      rows[i] = tile.row_data + tile.row_offsets[i] + segment * tile.row_segment;
+    const A* columns = tile.column_data + segment * tile.column_segment;
+    int64_t k = 0;
+    for (; k + kLanes <= tile.depth; k += kLanes, columns += kLanes) {
+      add_vector<A, kRows, kColumns>(sums, rows, columns, tile.column_stride, WholeVector<A>{});
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) rows[i] += kLanes;
+    }
+    if (k < tile.depth) {
+      add_vector<A, kRows, kColumns>(sums, rows, columns, tile.column_stride,
+                                     PartialVector<A>{tile.depth - k});
+    }
   }
-  if (k < tile.depth)
-    add_vector<A, kRows, kColumns>(sums, tile, k, PartialVector<A>{tile.depth - k});
 #pragma GCC unroll 16
   for (int first = 0; first < kDotSums<A>; first += kLanes) {
     Vec<A> group[kLanes] = {};
@@ -109,7 +122,7 @@ void add_dot_product(const DotProduct<A>& product) {
       DotProduct<A> tile = product;
       tile.rows = smaller<int64_t>(kDotRows, product.rows - i);
       tile.columns = smaller<int64_t>(kDotColumns, product.columns - j);
-      tile.row_data += i * product.row_stride;
+      tile.row_offsets += i;
       tile.column_data += j * product.column_stride;
       tile.sums += dot_tile_at<A>(i, j, product.columns);
       kDotKernels<A>[(tile.rows - 1) * kDotColumns + tile.columns - 1](tile);

@@ -117,8 +117,8 @@ class ChannelVectors {
            result_offset(lattice, stride, task.first_pixel);
   }
 
-  static TaskSums<A> result_sums(const CorrelationOperands<T>& operands,
-                                 const Correlation& lattice, const CorrelationTask& task) {
+  static TaskSums<A> result_sums(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                                 const CorrelationTask& task) {
     const Strides4& stride = operands.result_stride;
     const int64_t step = stride.c == 1 ? result_step(lattice, stride, task.images) : 0;
     if (step == 0) return {nullptr, 0};
@@ -131,8 +131,7 @@ class ChannelVectors {
     if (operands.bias == nullptr) return {nullptr, 0, 0};
     const int64_t channel = task.group * operands.produce + task.first_channel;
     copy_run(operands.bias + channel, scratch.bias, task.channels);
-    fill_run(scratch.bias + task.channels, A(0),
-             round_up(task.channels, lanes<A>) - task.channels);
+    fill_run(scratch.bias + task.channels, A(0), round_up(task.channels, lanes<A>) - task.channels);
     return {scratch.bias, kTileColumns<A>, 0};
   }
 
@@ -170,23 +169,22 @@ class PixelVectors {
       const int64_t depth = smaller(kBlockDepth, filter.depth - k);
       gather_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
       const BlockStart<A> start = block_start(k, bias, sums);
-      multiply<A>(
-          {.rows = task.channels,
-           .columns = direct ? task.all_pixels() : round_up(task.all_pixels(), lanes<A>),
-           .depth = depth,
-           .scalars = filter.panel(task.group, task.first_channel / filter.width) +
-                      k * filter.width,
-           .scalar_panel = filter.depth * filter.width,
-           .scalar_row = 1,
-           .scalar_depth = filter.width,
-           .vectors = scratch.patches,
-           .vector_panel = kTileColumns<A>,
-           .vector_depth = pitch,
-           .start = start.data,
-           .start_panel = start.panel,
-           .start_row = start.row,
-           .sums = sums.data,
-           .sums_row = sums.row});
+      multiply<A>({.rows = task.channels,
+                   .columns = direct ? task.all_pixels() : round_up(task.all_pixels(), lanes<A>),
+                   .depth = depth,
+                   .scalars = filter.panel(task.group, task.first_channel / filter.width) +
+                              k * filter.width,
+                   .scalar_panel = filter.depth * filter.width,
+                   .scalar_row = 1,
+                   .scalar_depth = filter.width,
+                   .vectors = scratch.patches,
+                   .vector_panel = kTileColumns<A>,
+                   .vector_depth = pitch,
+                   .start = start.data,
+                   .start_panel = start.panel,
+                   .start_row = start.row,
+                   .sums = sums.data,
+                   .sums_row = sums.row});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
@@ -214,8 +212,8 @@ class PixelVectors {
            (task.group * operands.produce + task.first_channel) * operands.result_stride.c;
   }
 
-  static TaskSums<A> result_sums(const CorrelationOperands<T>& operands,
-                                 const Correlation& lattice, const CorrelationTask& task) {
+  static TaskSums<A> result_sums(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                                 const CorrelationTask& task) {
     const Strides4& stride = operands.result_stride;
     if (result_step(lattice, stride, task.images) != 1) return {nullptr, 0};
     T* to = first_channel(operands, task) + result_offset(lattice, stride, task.first_pixel);

@@ -45,6 +45,19 @@ struct WeightGradOperands {
   }
 };
 
+template <class T>
+WeightGradOperands<T> weight_grad_operands(const Conv2dProblem& problem,
+                                           const Conv2dTensors& tensors) {
+  const Lattices lattices = forward_lattices(window_grid(problem.shape));
+  return {problem.shape,
+          {lattices.rows[0], lattices.columns[0]},
+          static_cast<const T*>(tensors.input.data),
+          tensors.input.stride,
+          static_cast<const T*>(tensors.output.data),
+          tensors.output.stride,
+          static_cast<T*>(tensors.weight.data)};
+}
+
 // Largest blocks of a product, in k, output channels and pixels.
 struct WeightGradBlocks {
   int64_t rows, channels, pixels;
@@ -64,7 +77,8 @@ class WeightGradPlan {
     const int64_t affordable = kPartialBytes / larger<int64_t>(1, bytes);
     const int64_t worthwhile = smaller(affordable, batch * operands.pixels() / kRunPixels);
     const int64_t wanted = divide_up(kBatchTasks, larger<int64_t>(1, blocks));
-    images = blocking(batch, divide_up(batch, larger<int64_t>(1, smaller(worthwhile, wanted))), 1);
+    const int64_t runs = larger<int64_t>(1, smaller(worthwhile, wanted));
+    images = blocking(larger<int64_t>(1, batch), larger<int64_t>(1, divide_up(batch, runs)), 1);
   }
 
   // Pixels whose products are summed in registers: a part of one map, or a few small maps.
@@ -143,8 +157,8 @@ class OuterProducts {
 
   OuterProducts(const WeightGradPlan& plan, Arena& arena)
       : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.rows.size))),
-        gradients_(arena.take<A>(plan.block_pixels() *
-                                 round_up(plan.channels.size, kTileColumns<A>))) {}
+        gradients_(
+            arena.take<A>(plan.block_pixels() * round_up(plan.channels.size, kTileColumns<A>))) {}
 
   static int64_t sums_size(int64_t rows, int64_t channels) {
     return rows * round_up(channels, lanes<A>);
@@ -243,19 +257,23 @@ class DotProducts {
 
   void accumulate(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                   const PixelBlock& block, A* sums) const {
-    const Rows patches =
-        find_rows(input_of(operands, task, block.first_image), operands.input_stride, block,
-                  task.first_k, task.rows, patches_);
+    const Rows patches = find_rows(input_of(operands, task, block.first_image),
+                                   operands.input_stride, block, task.first_k, task.rows, patches_);
     const Rows gradients =
         find_rows(gradients_of(operands, task, block.first_image), operands.grad_output_stride,
                   block, 0, task.channels, gradients_);
+    int64_t row_offsets[kBlocks.rows + kTileRows];
+    for (int64_t i = 0; i < task.rows; ++i) row_offsets[i] = i * patches.stride;
     add_dot_product<A>({.rows = task.rows,
                         .columns = task.channels,
+                        .segments = 1,
                         .depth = block.all_pixels(),
                         .row_data = patches.data,
-                        .row_stride = patches.stride,
+                        .row_offsets = row_offsets,
+                        .row_segment = 0,
                         .column_data = gradients.data,
                         .column_stride = gradients.stride,
+                        .column_segment = 0,
                         .sums = sums});
   }
 
@@ -272,9 +290,9 @@ class DotProducts {
     const CorrelationAxis &h = source.lattice.h, &w = source.lattice.w;
     const auto* data = accumulators(source.data);
     if (data != nullptr && source_step(source.lattice, stride, block.images) == 1) {
-      return {data + h.offset * stride.h + w.offset * stride.w + block.first_pixel +
-                  first_k * stride.c,
-              stride.c};
+      return {
+          data + h.offset * stride.h + w.offset * stride.w + block.first_pixel + first_k * stride.c,
+          stride.c};
     }
     const int64_t pitch = row_pitch<A>(block.all_pixels());
     const PatchBlock part{block.first_pixel, block.pixels, first_k, rows};
@@ -313,8 +331,7 @@ class WeightGrad {
   void run(const Execution& execution) const {
     Arena arena(execution.workspace);
     A* partials = take_partials(arena);
-    const ScratchBySlot scratch(execution, arena,
-                                [&](Arena& own) { return Products(plan_, own); });
+    const ScratchBySlot scratch(execution, arena, [&](Arena& own) { return Products(plan_, own); });
     parallel(execution, plan_.images.count * plan_.blocks, [&](int64_t index, int64_t slot) {
       A* sums = partials + index * block_sums_;
       fill_run(sums, A(0), block_sums_);

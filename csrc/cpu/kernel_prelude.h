@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "../correlation.h"
 #include "../scalar_types.h"

@@ -6,9 +6,16 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
+// By vectors, since the compiler would call memset even for the few zeros of a padding.
 template <class A>
 CNNOPS_INLINE void fill_run(A* to, A value, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) to[i] = value;
+  int64_t i = 0;
+  if constexpr (std::is_floating_point_v<A>) {
+    for (; i + lanes<A> <= count; i += lanes<A>) store(to + i, splat<A>(value));
+    if (i < count) store_partial(to + i, splat<A>(value), count - i);
+  } else {
+    for (; i < count; ++i) to[i] = value;
+  }
 }
 
 // to[i] = from[i] for two contiguous runs; one of From and To may be a storage type. The last

@@ -106,20 +106,26 @@ CNNOPS_INLINE Vec<A> lane_sums(Vec<A> (&rows)[lanes<A>]) {
   return rows[0];
 }
 
-// to[j * to_row + i] = from[i * from_row + j] for `rows` i and `columns` j, both at most lanes.
+// to[j * to_row + i] = from[i * from_row + j] for a block of lanes x lanes. A call of its own: inlined
+// into the loop over blocks, it would keep 2 * lanes addresses in memory.
 template <class From, class To>
-CNNOPS_INLINE void transpose_block(const From* from, int64_t from_row, To* to, int64_t to_row,
-                                   int64_t rows, int64_t columns) {
+__attribute__((noinline)) void transpose_block(const From* from, int64_t from_row, To* to,
+                                               int64_t to_row) {
+  using A = Accumulate<From>;
+  Vec<A> block[lanes<A>];
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes<A>; ++i) block[i] = load(from + i * from_row);
+  transpose<A>(block);
+#pragma GCC unroll 16
+  for (int j = 0; j < lanes<A>; ++j) store(to + j * to_row, block[j]);
+}
+
+// The same for fewer rows i or columns j.
+template <class From, class To>
+__attribute__((noinline)) void transpose_edge(const From* from, int64_t from_row, To* to,
+                                              int64_t to_row, int64_t rows, int64_t columns) {
   using A = Accumulate<From>;
   Vec<A> block[lanes<A>] = {};
-  if (rows == lanes<A> && columns == lanes<A>) {
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes<A>; ++i) block[i] = load(from + i * from_row);
-    transpose<A>(block);
-#pragma GCC unroll 16
-    for (int j = 0; j < lanes<A>; ++j) store(to + j * to_row, block[j]);
-    return;
-  }
 #pragma GCC unroll 16
   for (int i = 0; i < lanes<A>; ++i)
     if (i < rows) block[i] = load_partial(from + i * from_row, columns);
@@ -136,8 +142,14 @@ void transpose_copy(const From* from, int64_t from_row, To* to, int64_t to_row, 
   constexpr int64_t kLanes = lanes<Accumulate<From>>;
   for (int64_t i = 0; i < rows; i += kLanes) {
     for (int64_t j = 0; j < columns; j += kLanes) {
-      transpose_block(from + i * from_row + j, from_row, to + j * to_row + i, to_row,
-                      smaller(kLanes, rows - i), smaller(kLanes, columns - j));
+      const From* const block = from + i * from_row + j;
+      To* const transposed = to + j * to_row + i;
+      if (i + kLanes <= rows && j + kLanes <= columns) {
+        transpose_block(block, from_row, transposed, to_row);
+      } else {
+        transpose_edge(block, from_row, transposed, to_row, smaller(kLanes, rows - i),
+                       smaller(kLanes, columns - j));
+      }
     }
   }
 }

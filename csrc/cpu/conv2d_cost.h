@@ -1,0 +1,69 @@
+// What the costs of the algorithms have in common. They are times of one image in multiply-adds of a
+// matrix product at its best, fitted to measurements; only their order matters.
+#pragma once
+
+#include "blocking.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// Sizes of one image. Source and result are the activations; for the weight gradient, those of the
+// forward pass.
+struct Conv2dCounts {
+  double products;  // multiply-adds of the definition, those with zeros of the padding included
+  double source, result;    // elements
+  int64_t reduce, produce;  // channels of a group, in the source and in the result
+
+  explicit Conv2dCounts(const Conv2dProblem& problem) {
+    const Conv2dShape& shape = problem.shape;
+    const int64_t in = shape.in_channels, out = shape.out_channels;
+    const bool forward = problem.pass != Conv2dPass::kInputGrad;
+    products = double(shape.output.h * shape.output.w) * double(shape.kernel.h * shape.kernel.w) *
+               double(out) * double(in / shape.groups);
+    const double input = double(shape.input.h * shape.input.w) * double(in);
+    const double output = double(shape.output.h * shape.output.w) * double(out);
+    source = forward ? input : output;
+    result = forward ? output : input;
+    reduce = (forward ? in : out) / shape.groups;
+    produce = (forward ? out : in) / shape.groups;
+  }
+};
+
+// One channel a group leaves a tile of a matrix product almost empty.
+CNNOPS_INLINE double depthwise_cost(const Conv2dProblem& problem) {
+  return Conv2dCounts(problem).products / 2;
+}
+
+// Pixels between the rows of a slab are multiplied too, or rows of a weight gradient are begun; slabs
+// are filled and sums are written.
+CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
+  constexpr double kMove = 20, kRows = 1.25;
+  const Conv2dCounts counts(problem);
+  const Conv2dShape& shape = problem.shape;
+  const double moved = kMove * (counts.source + counts.result);
+  if (problem.pass == Conv2dPass::kWeightGrad) {
+    const int64_t columns = larger<int64_t>(1, shape.output.w);
+    const double vectors = double(divide_up(columns, lanes<float>)) + 1.2;
+    return kRows * vectors * double(lanes<float>) / double(columns) * counts.products + moved;
+  }
+  const double between = double((shape.kernel.w - 1) * shape.dilation.w) /
+                         double(shape.stride.w * larger<int64_t>(1, shape.output.w));
+  return counts.products * (1 + between) + moved;
+}
+
+// Patches are gathered, in channels_last a run of channels at a time, and sums are written.
+CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
+  constexpr double kGather = 8, kRun = 60, kMove = 20;
+  const Conv2dCounts counts(problem);
+  const Conv2dShape& shape = problem.shape;
+  const double patches = counts.products / double(larger<int64_t>(1, counts.produce));
+  const double moved = kMove * counts.result;
+  if (!problem.channels_last) return counts.products + kGather * patches + moved;
+  const bool pointwise = shape.kernel.h * shape.kernel.w == 1;
+  const bool dense = shape.groups == 1 && shape.dilation.w == 1;
+  const double run =
+      double(larger<int64_t>(1, counts.reduce)) * double(dense ? shape.kernel.w : int64_t(1));
+  const double gathering = pointwise ? 0 : patches * (kGather + kRun / run);
+  return patches * double(round_up(counts.produce, lanes<float>)) + gathering + moved;
+}
+
+}  // namespace cnnops::CNNOPS_TARGET
