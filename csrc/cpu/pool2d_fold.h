@@ -33,6 +33,7 @@ template <class A>
 struct PoolTiles {
   Tile<A> source[2], own, result[2];
   int64_t vectors;  // of lanes, in each sample
+  bool stream;      // result[0], past the caches
 };
 
 // The part of an axis of windows that belongs to results in [first, end).
@@ -89,9 +90,6 @@ class PoolFold {
  private:
   using State = typename Op::State;
   using Constants = typename Op::Constants;
-
-  // Results of a register block: they share a window's addresses and hide each other's latency.
-  static constexpr int64_t kBlock = 4;
 
   // A window's taps: where the first lies in the tiles, its position, and the way to the next.
   struct Window {
@@ -165,14 +163,43 @@ class PoolFold {
 
   void fold_series(const Constants& constants, Window window, Place place, const Step& next,
                    int64_t count) const {
-    int64_t i = 0;
-    for (; i + kBlock <= count; i += kBlock) {
-      fold_block<kBlock>(constants, window, place, next);
-      move(window, place, next, kBlock);
+    if (Op::kSweeps == 1 && window.rows == 1 && window.columns == 1)
+      return fold_single_taps(constants, window, place, next, count);
+    fold_blocks<4>(constants, window, place, next, count);
+    fold_blocks<2>(constants, window, place, next, count);
+    fold_blocks<1>(constants, window, place, next, count);
+  }
+
+  // Windows of one tap, as those of gradients where windows do not overlap: nothing to share.
+  void fold_single_taps(const Constants& constants, const Window& window, const Place& place,
+                        const Step& next, int64_t count) const {
+    const A *first = window.source[0], *second = window.source[1];
+    const A* own = place.own;
+    A* result = place.result[0];
+    for (int64_t i = 0; i < count; ++i) {
+      Vec<A> other{}, at_result{};
+      if constexpr (Op::kSources > 1) other = load(second);
+      if constexpr (Op::kOwn) at_result = load(own);
+      State state = op_.start(constants, at_result);
+      op_.template step<0>(state, load(first), other, window.tap);
+      put(result, op_.value(state, constants));
+      first += next.source[0];
+      if constexpr (Op::kSources > 1) second += next.source[1];
+      if constexpr (Op::kOwn) own += next.own;
+      result += next.result[0];
+      if constexpr (Op::kResults > 1)
+        store(place.result[1] + i * next.result[1], op_.position(state));
     }
-    for (; i < count; ++i) {
-      fold_block<1>(constants, window, place, next);
-      move(window, place, next, 1);
+  }
+
+  // As many whole blocks of the series as `count` holds. The results of a block share a window's
+  // addresses and hide each other's latency.
+  template <int64_t kCount>
+  CNNOPS_INLINE void fold_blocks(const Constants& constants, Window& window, Place& place,
+                                 const Step& next, int64_t& count) const {
+    for (; count >= kCount; count -= kCount) {
+      fold_block<kCount>(constants, window, place, next);
+      move(window, place, next, kCount);
     }
   }
 
@@ -213,9 +240,17 @@ class PoolFold {
                             State* states) const {
 #pragma GCC unroll 4
     for (int64_t i = 0; i < kCount; ++i) {
-      store(place.result[0] + i * next.result[0], op_.value(states[i], constants));
+      put(place.result[0] + i * next.result[0], op_.value(states[i], constants));
       if constexpr (Op::kResults > 1)
         store(place.result[1] + i * next.result[1], op_.position(states[i]));
+    }
+  }
+
+  CNNOPS_INLINE void put(A* to, Vec<A> value) const {
+    if (kStreams && tiles_.stream) {
+      stream(to, value);
+    } else {
+      store(to, value);
     }
   }
 

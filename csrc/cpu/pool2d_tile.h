@@ -100,16 +100,20 @@ CNNOPS_INLINE void store_some_lanes(E* to, Vec<A> value, int64_t count) {
 
 // ---- channels_last ----
 
-// body(sample, lanes) for every sample of an area and its place in a tile.
+// body(sample, lanes, whole) for every sample of an area and its place in a tile. Fewer channels than
+// lanes are `whole` where the rest of a vector belongs to later samples of the row: to read it does
+// no harm, and what is written there is overwritten.
 template <class A, class E, class Body>
 CNNOPS_INLINE void for_samples(E* data, const Strides4& stride, const LaneBlock& block,
                                const Tile<A>& tile, Body body) {
   const Area& area = tile.area;
   E* row = data + block.image * stride.n + block.channel * stride.c + area.row * stride.h +
            area.column * stride.w;
+  const bool joined = stride.w == block.count;
   for (int64_t y = 0; y < area.rows; ++y, row += stride.h) {
     A* lane = tile.data + y * tile.row;
-    for (int64_t x = 0; x < area.columns; ++x, lane += tile.column) body(row + x * stride.w, lane);
+    for (int64_t x = 0; x < area.columns; ++x, lane += tile.column)
+      body(row + x * stride.w, lane, joined && (area.columns - x) * block.count >= lanes<A>);
   }
 }
 
@@ -117,10 +121,10 @@ template <class A, class E>
 void load_channels(const void* data, const Strides4& stride, int64_t, const LaneBlock& block,
                    const Tile<A>& tile) {
   const E* elements = static_cast<const E*>(data);
-  for_samples(elements, stride, block, tile, [&](const E* from, A* to) {
+  for_samples(elements, stride, block, tile, [&](const E* from, A* to, bool whole) {
     if (stride.c != 1) {
       for (int64_t c = 0; c < block.count; ++c) to[c] = load_lane<A>(from + c * stride.c);
-    } else if (block.count < lanes<A>) {
+    } else if (block.count < lanes<A> && !whole) {
       store(to, load_some_lanes<A>(from, block.count));
     } else {
       for (int64_t c = 0; c < block.count; c += lanes<A>) store(to + c, load_lanes<A>(from + c));
@@ -131,8 +135,8 @@ void load_channels(const void* data, const Strides4& stride, int64_t, const Lane
 template <class A, class E>
 void store_channels(void* data, const Strides4& stride, int64_t, const LaneBlock& block,
                     const Tile<A>& tile) {
-  for_samples(static_cast<E*>(data), stride, block, tile, [&](E* to, const A* from) {
-    if (block.count < lanes<A>) {
+  for_samples(static_cast<E*>(data), stride, block, tile, [&](E* to, const A* from, bool whole) {
+    if (block.count < lanes<A> && !whole) {
       store_some_lanes<A>(to, load(from), block.count);
     } else {
       for (int64_t c = 0; c < block.count; c += lanes<A>) store_lanes<A>(to + c, load(from + c));

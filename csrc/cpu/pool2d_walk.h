@@ -40,6 +40,7 @@ class PoolWalk {
            const PoolTensors<A>& tensors)
       : op_(op), windows_(windows), tensors_(tensors), problem_(problem) {
     choose_blocks();
+    stream_ = kStreams && streamed();
   }
 
   void run(const Execution& execution) const {
@@ -51,6 +52,7 @@ class PoolWalk {
       const int64_t first = task % row_blocks * rows_;
       run_rows(task / row_blocks, first, smaller(rows_, windows_.result.h - first),
                memory(slot).tiles);
+      if (stream_) stream_fence();
     });
   }
 
@@ -68,6 +70,16 @@ class PoolWalk {
     const int64_t source_columns =
         columns == windows_.result.w ? windows_.source.w : windows_.columns_under(columns);
     return sources * windows_.rows_under(rows) * source_columns + results * rows * columns;
+  }
+
+  // Large results written in place, in whole cache lines, are not left in the caches, which would
+  // read those lines first.
+  bool streamed() const {
+    const TileResult<A>& result = tensors_.result[0];
+    const int64_t sample = problem_.shape.channels * int64_t(sizeof(A));
+    const int64_t bytes = problem_.shape.batch * windows_.result.h * windows_.result.w * sample;
+    return result.in_place && bytes >= kStreamedBytes && sample % kCacheLine == 0 &&
+           reinterpret_cast<uintptr_t>(result.data) % kCacheLine == 0;
   }
 
   void choose_blocks() {
@@ -116,6 +128,7 @@ class PoolWalk {
     Arena arena(memory);
     PoolTiles<A> tiles{};
     tiles.vectors = divide_up(block.count, lanes<A>);
+    tiles.stream = stream_;
     if constexpr (Op::kOwn)
       tiles.own = load(tensors_.own, tensors_.own.in_place, block, area, arena);
     for (int k = 0; k < Op::kResults; ++k) tiles.result[k] = result_tile(k, block, area, arena);
@@ -250,12 +263,15 @@ class PoolWalk {
   // threads find enough tasks.
   static constexpr int64_t kTaskSamples = 4096;
 
+  // Bytes; results as large as this have left the caches before anything reads them.
+  static constexpr int64_t kStreamedBytes = 8 << 20, kCacheLine = 64;
+
   const Op op_;
   const PoolWindows& windows_;
   const PoolTensors<A> tensors_;
   const Pool2dProblem& problem_;
   int64_t vectors_, rows_, columns_;
-  bool in_parts_;
+  bool in_parts_, stream_;
 };
 
 template <class Op>

@@ -245,6 +245,26 @@ CNNOPS_INLINE void store(T* to, Vec<Accumulate<T>> value) {
   }
 }
 
+// A store that leaves the caches alone, to an address aligned to the vector, where the target has it.
+// stream_fence makes what was streamed visible to other threads before what is stored after it.
+#if defined(CNNOPS_AVX512) || defined(CNNOPS_AVX2)
+inline constexpr bool kStreams = true;
+CNNOPS_INLINE void stream_fence() { _mm_sfence(); }
+#else
+inline constexpr bool kStreams = false;
+CNNOPS_INLINE void stream_fence() {}
+#endif
+template <class A>
+CNNOPS_INLINE void stream(A* to, Vec<A> value) {
+#if defined(CNNOPS_AVX512)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bit_cast<__m512i>(value));
+#elif defined(CNNOPS_AVX2)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bit_cast<__m256i>(value));
+#else
+  store(to, value);
+#endif
+}
+
 // The first `count` lanes only; the others read as zero.
 #if defined(CNNOPS_AVX512)
 CNNOPS_INLINE __mmask16 lane_mask(int64_t count) { return __mmask16((1u << count) - 1u); }
@@ -270,28 +290,47 @@ CNNOPS_INLINE void store_partial(T* to, Vec<float> value, int64_t count) {
   _mm256_mask_storeu_epi16(to, lane_mask(count), bit_cast<__m256i>(narrow(value, T{})));
 }
 #else
+#if defined(CNNOPS_AVX2)
+// Lanes below `count`.
+template <class A>
+CNNOPS_INLINE __m256i lane_mask(int64_t count) {
+  Ints<A> lane{};
+  for (int64_t i = 0; i < lanes<A>; ++i) lane[i] = Int<A>(i);
+  return bit_cast<__m256i>(lane < splat_int<A>(Int<A>(count)));
+}
+CNNOPS_INLINE Vec<float> load_partial(const float* from, int64_t count) {
+  return bit_cast<Vec<float>>(_mm256_maskload_ps(from, lane_mask<float>(count)));
+}
+CNNOPS_INLINE Vec<double> load_partial(const double* from, int64_t count) {
+  return bit_cast<Vec<double>>(_mm256_maskload_pd(from, lane_mask<double>(count)));
+}
+#endif
 template <class T>
 CNNOPS_INLINE Vec<Accumulate<T>> load_partial(const T* from, int64_t count) {
   T whole[lanes<Accumulate<T>>] = {};
   for (int64_t i = 0; i < count; ++i) whole[i] = from[i];
   return load(whole);
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 does not see load_partial's zeros
-#endif
+
+// The first `bytes` of a register, in as few pieces as powers of two allow: a masked store is
+// slower where it exists at all.
+template <int64_t kPiece>
+CNNOPS_INLINE void copy_pieces(char* to, const char* from, int64_t bytes) {
+  if (bytes & kPiece) {
+    __builtin_memcpy(to, from, kPiece);
+    to += kPiece;
+    from += kPiece;
+  }
+  if constexpr (kPiece > 2) copy_pieces<kPiece / 2>(to, from, bytes);
+}
 template <class T>
 CNNOPS_INLINE void store_partial(T* to, Vec<Accumulate<T>> value, int64_t count) {
-  if constexpr (sizeof(T) == 2) {
-    const Halves bits = narrow(value, T{});
-    for (int64_t i = 0; i < count; ++i) to[i].bits = bits[i];
-  } else {
-    for (int64_t i = 0; i < count; ++i) to[i] = value[i];
-  }
+  T whole[lanes<Accumulate<T>>];
+  store(whole, value);
+  copy_pieces<CNNOPS_VECTOR_BYTES / 2>(reinterpret_cast<char*>(to),
+                                       reinterpret_cast<const char*>(whole),
+                                       count * int64_t(sizeof(T)));
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 #endif
 
 // One element, by the same conversions as a whole vector.
