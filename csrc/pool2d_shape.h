@@ -20,6 +20,9 @@ using Pool2dShape = BasicPool2dShape<int64_t>;
 // Offsets are positions r * kernel.w + s inside a window: uint8_t where a window has at most
 // kSmallWindow of them, else int32_t.
 inline constexpr int64_t kSmallWindow = 256;
+inline bool has_small_window(const Pool2dShape& shape) {
+  return shape.kernel.h * shape.kernel.w <= kSmallWindow;
+}
 
 // Windows along one axis, none or less if not one fits. With ceil_mode a last window may hang over
 // the end, but it starts inside the input or its left padding.

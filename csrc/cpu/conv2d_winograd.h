@@ -103,13 +103,13 @@ struct Winograd {
   }
 
   static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
-    return with_narrow_storage(problem.dtype, [&]<class T>() {
+    return with_storage_of<float>(problem.dtype, [&]<class T>() {
       return WinogradPasses<Family, T>::workspace(problem, threads);
     });
   }
   static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                   const Execution& execution) {
-    with_narrow_storage(problem.dtype, [&]<class T>() {
+    with_storage_of<float>(problem.dtype, [&]<class T>() {
       WinogradPasses<Family, T>::run(problem, tensors, execution);
     });
   }

@@ -21,16 +21,24 @@ auto with_storage(DType dtype, Body body) {
   __builtin_unreachable();
 }
 
-// The same for dtypes whose sums are float.
+// body.operator()<A>() with the type that a dtype is computed in.
 template <class Body>
-auto with_narrow_storage(DType dtype, Body body) {
-  switch (dtype) {
-    case DType::kBFloat16:
-      return body.template operator()<BFloat16>();
-    case DType::kFloat16:
-      return body.template operator()<Float16>();
-    default:
-      return body.template operator()<float>();
+auto with_accumulate(DType dtype, Body body) {
+  if (dtype == DType::kFloat64) return body.template operator()<double>();
+  return body.template operator()<float>();
+}
+
+// with_storage for a dtype that is computed in A.
+template <class A, class Body>
+auto with_storage_of(DType dtype, Body body) {
+  if constexpr (sizeof(A) == 8) {
+    return body.template operator()<double>();
+  } else if (dtype == DType::kFloat32) {
+    return body.template operator()<float>();
+  } else if (dtype == DType::kBFloat16) {
+    return body.template operator()<BFloat16>();
+  } else {
+    return body.template operator()<Float16>();
   }
 }
 

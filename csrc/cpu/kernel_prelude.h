@@ -14,5 +14,6 @@
 #include "conv2d.h"
 #include "execution.h"
 #include "pool2d.h"
+#include "pool2d_windows.h"
 
 #define CNNOPS_INLINE inline __attribute__((always_inline))

@@ -2,221 +2,248 @@
 // what torch's rule makes of a window that ceil_mode lets hang over the end: the size of the kernel
 // over the size of the window.
 //
-// Powers are of x scaled by about the window's largest magnitude, and the gradient needs only x /
-// y: neither overflows nor underflows where the result itself does not. A window of zeros has y =
-// 0, and gradient 0.
+// Neither overflows nor underflows where the result itself does not. A window of zeros has y = 0,
+// and gradient 0. Signs are torch's: odd powers keep them, and a root of a negative sum is NaN.
 #pragma once
 
 #include "pool2d_avg.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
+// 2^exponent, a normal number.
+template <class A>
+constexpr A power_of_two(int exponent) {
+  if constexpr (sizeof(A) == 4) {
+    return __builtin_bit_cast(float, int32_t(exponent + 127) << 23);
+  } else {
+    return __builtin_bit_cast(double, int64_t(exponent + 1023) << 52);
+  }
+}
+
 template <class A>
 inline constexpr A kSmallestNormal = sizeof(A) == 4 ? A(__FLT_MIN__) : A(__DBL_MIN__);
+template <class A>
+inline constexpr A kInfinity = A(__builtin_inf());
 
-// x^p, x^(p - 1) and s^(1/p), and what to divide x by first. Signs are torch's: odd powers keep
-// them, and a root of a negative sum is NaN.
-struct FirstPower {
-  template <class A>
-  CNNOPS_INLINE Vec<A> scale(Vec<A>) const {
-    return splat<A>(1);
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> power(Vec<A> x) const {
-    return x;
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> power_less_one(Vec<A>) const {
-    return splat<A>(1);
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> root(Vec<A> sum) const {
-    return sum;
+// f of the window of output (row, column).
+template <class A>
+struct OverhangFactors {
+  WindowGrid grid;
+
+  CNNOPS_INLINE A at(int64_t row, int64_t column) const {
+    return A(grid.h.kernel) * A(grid.w.kernel) /
+           (A(padded_window_samples(grid.h, row)) * A(padded_window_samples(grid.w, column)));
   }
 };
 
-struct SecondPower {
-  // A power of two, so that scaling rounds nothing; its reciprocal is normal.
-  template <class A>
-  CNNOPS_INLINE Vec<A> scale(Vec<A> largest) const {
-    constexpr Int<A> kExponent = sizeof(A) == 4 ? Int<A>(0x7f800000) : Int<A>(0x7ff0000000000000);
-    const Vec<A> most = splat<A>(1 / kSmallestNormal<A>);
-    const Vec<A> power = bit_cast<Vec<A>>(bit_cast<Ints<A>>(largest) & kExponent);
-    return power < most ? power : most;
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> power(Vec<A> x) const {
-    return x * x;
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> power_less_one(Vec<A> x) const {
-    return x;
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> root(Vec<A> sum) const {
-    Vec<A> result{};
-    for (int64_t i = 0; i < lanes<A>; ++i) {
-      result[i] =
-          sizeof(A) == 4 ? A(__builtin_sqrtf(float(sum[i]))) : A(__builtin_sqrt(double(sum[i])));
-    }
-    return result;
+template <class Number>
+struct LPOp : PoolOp<Number> {
+  OverhangFactors<Number> factors;
+};
+
+// Of all poolings: f of a run of windows.
+template <class Number>
+struct LPForwardOp : LPOp<Number> {
+  using A = Number;
+  struct Constants {
+    Vec<A> f;
+  };
+  CNNOPS_INLINE Constants constants(int64_t row, int64_t column, int64_t) const {
+    return {splat<A>(this->factors.at(row, column))};
   }
 };
 
-struct AnyPower {
-  double p;
-
-  template <class A>
-  CNNOPS_INLINE Vec<A> scale(Vec<A> largest) const {
-    return p > 0 ? largest : splat<A>(1);
+template <class A>
+struct L1Forward : LPForwardOp<A> {
+  using Constants = typename LPForwardOp<A>::Constants;
+  struct State {
+    Vec<A> sum;
+  };
+  CNNOPS_INLINE State start(auto, Vec<A>) const { return State{}; }
+  template <int>
+  CNNOPS_INLINE void step(State& state, Vec<A> x, Vec<A>, int64_t) const {
+    state.sum += x;
   }
-  template <class A>
-  static Vec<A> raise(Vec<A> x, double exponent) {
-    Vec<A> result{};
-    for (int64_t i = 0; i < lanes<A>; ++i) {
-      result[i] = sizeof(A) == 4 ? A(__builtin_powf(float(x[i]), float(exponent)))
-                                 : A(__builtin_pow(x[i], exponent));
-    }
-    return result;
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> power(Vec<A> x) const {
-    return raise<A>(x, p);
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> power_less_one(Vec<A> x) const {
-    return raise<A>(x, p - 1);
-  }
-  template <class A>
-  CNNOPS_INLINE Vec<A> root(Vec<A> sum) const {
-    return raise<A>(sum, 1 / p);
+  CNNOPS_INLINE Vec<A> value(const State& state, const Constants& constants) const {
+    return state.sum * constants.f;
   }
 };
 
-template <class T, class Power>
-struct LPForward : WindowOp<Accumulate<T>> {
-  using A = Accumulate<T>;
+// The second sweep is for sums of squares beyond the safe range, of samples scaled into it.
+template <class A>
+struct L2Forward : LPForwardOp<A> {
+  using Constants = typename LPForwardOp<A>::Constants;
   static constexpr int kSweeps = 2;
-  Values<T> first;
-  Values<A> own;  // f
-  ValueResult<T> result;
-  Power power;
+  // In between, no square that matters is lost, and no factor f takes a sum out of range.
+  static constexpr A kLeast = power_of_two<A>(sizeof(A) == 4 ? -90 : -800);
+  static constexpr A kMost = power_of_two<A>(sizeof(A) == 4 ? 80 : 800);
+  static constexpr A kUp = power_of_two<A>(sizeof(A) == 4 ? 100 : 650);
+  static constexpr A kDown = power_of_two<A>(sizeof(A) == 4 ? -70 : -650);
 
   struct State {
-    Vec<A> scale, inverse, sum;
+    Vec<A> sum, scaled_sum;
+    Ints<A> bits;  // of all samples
   };
-  CNNOPS_INLINE State start(Vec<A>) const { return State{}; }
+  CNNOPS_INLINE State start(auto, Vec<A>) const { return State{}; }
   template <int kSweep>
-  CNNOPS_INLINE void step(State& state, const Samples<A>& samples, int64_t, auto) const {
+  CNNOPS_INLINE void step(State& state, Vec<A> x, Vec<A>, int64_t) const {
     if constexpr (kSweep == 0) {
-      const Vec<A> magnitude = absolute<A>(samples.first);
-      state.scale = magnitude > state.scale ? magnitude : state.scale;
+      state.sum = multiply_add<A>(x, x, state.sum);
+      state.bits |= bit_cast<Ints<A>>(x);
     } else {
-      state.sum += power.template power<A>(samples.first * state.inverse);
+      const Vec<A> scaled = x * scale(state);
+      state.scaled_sum = multiply_add<A>(scaled, scaled, state.scaled_sum);
     }
   }
-  CNNOPS_INLINE void turn(State& state) const {
-    // Beside an infinite sample scaling is pointless, and would turn it into a NaN.
-    const Vec<A> least = splat<A>(kSmallestNormal<A>);
-    const Vec<A> largest = state.scale < least ? least : state.scale;
-    state.scale =
-        largest == splat<A>(A(__builtin_inf())) ? splat<A>(1) : power.template scale<A>(largest);
-    state.inverse = 1 / state.scale;
+  CNNOPS_INLINE bool unsettled(const State& state) const { return any<A>(beyond(state)); }
+  CNNOPS_INLINE Vec<A> value(const State& state, const Constants& constants) const {
+    const Vec<A> safe = square_root<A>(state.sum * constants.f);
+    const Vec<A> scaled = square_root<A>(state.scaled_sum * constants.f) / scale(state);
+    return beyond(state) ? scaled : safe;
   }
-  CNNOPS_INLINE void finish(State& state, Vec<A> f) const {
-    state.sum = power.template root<A>(state.sum * f) * state.scale;
+
+ private:
+  static Vec<A> scale(const State& state) {
+    return state.sum < splat<A>(kLeast) ? splat<A>(kUp) : splat<A>(kDown);
   }
-  CNNOPS_INLINE Vec<A> value(const State& state) const { return state.sum; }
+  // Sums outside the range, but for those of zeros.
+  static Ints<A> beyond(const State& state) {
+    const Ints<A> safe = (state.sum >= splat<A>(kLeast)) & (state.sum <= splat<A>(kMost));
+    return ~safe & ((state.bits + state.bits) != 0);
+  }
 };
 
-template <class T, class Power>
-struct LPBackward : WindowOp<Accumulate<T>> {
-  using A = Accumulate<T>;
-  static constexpr int kOperands = 3;
-  Values<T> first;   // grad_output
-  Values<T> second;  // output
-  Values<A> third;   // f
-  Values<T> own;     // input
-  ValueResult<T> result;
-  Power power;
+// Samples are divided by the window's largest magnitude before they are raised to the power. With p
+// < 0 the least matters most, and nothing is scaled.
+template <class A>
+struct AnyPowerForward : LPForwardOp<A> {
+  using Constants = typename LPForwardOp<A>::Constants;
+  static constexpr int kSweeps = 2;
+  double p;
 
+  struct State {
+    Vec<A> largest, sum;
+  };
+  CNNOPS_INLINE State start(auto, Vec<A>) const { return State{}; }
+  template <int kSweep>
+  CNNOPS_INLINE void step(State& state, Vec<A> x, Vec<A>, int64_t) const {
+    if constexpr (kSweep == 0) {
+      const Vec<A> magnitude = absolute<A>(x);
+      state.largest = magnitude > state.largest ? magnitude : state.largest;
+    } else {
+      state.sum += raise<A>(x / scale(state), p);
+    }
+  }
+  CNNOPS_INLINE bool unsettled(const State&) const { return true; }
+  CNNOPS_INLINE Vec<A> value(const State& state, const Constants& constants) const {
+    return raise<A>(state.sum * constants.f, 1 / p) * scale(state);
+  }
+
+ private:
+  // Beside an infinite sample scaling is pointless, and would turn it into a NaN.
+  CNNOPS_INLINE Vec<A> scale(const State& state) const {
+    const Vec<A> least = splat<A>(kSmallestNormal<A>), one = splat<A>(1);
+    const Vec<A> largest = state.largest < least ? least : state.largest;
+    return p > 0 ? (largest == splat<A>(kInfinity<A>) ? one : largest) : one;
+  }
+};
+
+// Sources are grad_output and output; the sample's own value is that of the input.
+template <class Number>
+struct LPBackwardOp : LPOp<Number> {
+  using A = Number;
+  static constexpr int kSources = 2;
+  static constexpr bool kOwn = true, kPrepares = true;
+
+  CNNOPS_INLINE Vec<A> preparation(int64_t row, int64_t column) const {
+    return splat<A>(this->factors.at(row, column));
+  }
   struct State {
     Vec<A> x, sum;
   };
-  CNNOPS_INLINE State start(Vec<A> x) const { return {x, Vec<A>{}}; }
-  template <int>
-  CNNOPS_INLINE void step(State& state, const Samples<A>& samples, int64_t, auto) const {
-    const Vec<A> y = samples.second;
-    const Vec<A> slope = power.template power_less_one<A>(state.x / y);
-    state.sum += y != 0 ? samples.first * samples.third * slope : Vec<A>{};
-  }
-  CNNOPS_INLINE void finish(State&, Vec<A>) const {}
-  CNNOPS_INLINE Vec<A> value(const State& state) const { return state.sum; }
+  CNNOPS_INLINE State start(auto, Vec<A> x) const { return {x, Vec<A>{}}; }
+  CNNOPS_INLINE Vec<A> value(const State& state, auto) const { return state.sum; }
 };
 
-template <class T>
+template <class A>
+struct L1Backward : LPBackwardOp<A> {
+  using State = typename LPBackwardOp<A>::State;
+
+  CNNOPS_INLINE void prepare(Vec<A>& grad_output, Vec<A>& y, Vec<A> f) const {
+    grad_output = y != 0 ? grad_output * f : Vec<A>{};
+  }
+  template <int>
+  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A>, int64_t) const {
+    state.sum += share;
+  }
+};
+
+// g f (x / y) as (x s) (g f / (y s)): one division a window. The power of two s takes y s to [2, 4),
+// so that neither factor leaves the range where the product does not.
+template <class A>
+struct L2Backward : LPBackwardOp<A> {
+  using State = typename LPBackwardOp<A>::State;
+
+  CNNOPS_INLINE void prepare(Vec<A>& grad_output, Vec<A>& y, Vec<A> f) const {
+    constexpr int kMantissa = sizeof(A) == 4 ? 23 : 52;
+    constexpr Int<A> kExponents = sizeof(A) == 4 ? 255 : 2047;
+    const Ints<A> exponent = (bit_cast<Ints<A>>(y) >> kMantissa) & kExponents;
+    const Ints<A> least = exponent < 1 ? splat_int<A>(1) : exponent;
+    const Ints<A> inside = least >= kExponents ? splat_int<A>(kExponents - 1) : least;
+    const Vec<A> scale = bit_cast<Vec<A>>((kExponents - inside) << kMantissa);
+    grad_output = y != 0 ? grad_output * f / (y * scale) : Vec<A>{};
+    y = scale;
+  }
+  template <int>
+  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A> scale, int64_t) const {
+    state.sum = multiply_add<A>(state.x * scale, share, state.sum);
+  }
+};
+
+template <class A>
+struct AnyPowerBackward : LPBackwardOp<A> {
+  using State = typename LPBackwardOp<A>::State;
+  double p;
+
+  CNNOPS_INLINE void prepare(Vec<A>& grad_output, Vec<A>&, Vec<A> f) const { grad_output *= f; }
+  template <int>
+  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A> y, int64_t) const {
+    const Vec<A> slope = raise<A>(state.x / y, p - 1);
+    state.sum += y != 0 ? share * slope : Vec<A>{};
+  }
+};
+
+template <class A>
 struct LPPool2d {
-  using A = Accumulate<T>;
-
-  // f of every window: kernel size over window size, padding counted.
-  static A* fill_factors(const Pool2dShape& shape, Arena& arena) {
-    const int64_t count = shape.output.h * shape.output.w;
-    A* factors = arena.take<A>(count);
-    AvgPool2dTensors rule{};
-    rule.count_include_pad = true;
-    fill_divisors(shape, rule, factors);
-    for (int64_t i = 0; i < count; ++i)
-      factors[i] = A(shape.kernel.h) * A(shape.kernel.w) / factors[i];
-    return factors;
-  }
-
-  static Values<T> values(const ConstTensor& tensor, A outside) {
-    return {static_cast<const T*>(tensor.data), tensor.stride, outside};
-  }
-
-  // A sample that adds nothing to a sum of powers.
-  static A neutral(double norm_type) { return norm_type > 0 ? A(0) : A(__builtin_inf()); }
-
-  template <class Power>
-  static void forward_with(const Power& power, const Pool2dProblem& problem,
-                           const LPPool2dTensors& tensors, const Execution& execution) {
-    Arena arena(execution.workspace);
-    const LPForward<T, Power> op{{},
-                                 values(tensors.input, neutral(tensors.norm_type)),
-                                 {fill_factors(problem.shape, arena), shared_map(problem.shape), 1},
-                                 {static_cast<T*>(tensors.result.data), tensors.result.stride},
-                                 power};
-    run_windows(forward_windows(problem.shape), op, problem.channels_last,
-                beyond(execution, arena));
-  }
-
-  template <class Power>
-  static void backward_with(const Power& power, const Pool2dProblem& problem,
-                            const LPPool2dTensors& tensors, const Execution& execution) {
-    Arena arena(execution.workspace);
-    const LPBackward<T, Power> op{
-        {},
-        values(tensors.grad_output, 0),
-        values(tensors.output, 0),
-        {fill_factors(problem.shape, arena), shared_map(problem.shape), 1},
-        values(tensors.input, 0),
-        {static_cast<T*>(tensors.result.data), tensors.result.stride},
-        power};
-    run_windows(gradient_windows(problem.shape), op, problem.channels_last,
-                beyond(execution, arena));
-  }
-
   static void forward(const Pool2dProblem& problem, const LPPool2dTensors& tensors,
                       const Execution& execution) {
-    if (tensors.norm_type == 1) return forward_with(FirstPower{}, problem, tensors, execution);
-    if (tensors.norm_type == 2) return forward_with(SecondPower{}, problem, tensors, execution);
-    forward_with(AnyPower{tensors.norm_type}, problem, tensors, execution);
+    PoolTensors<A> of{};
+    of.source[0] = values<A>(problem, tensors.input);
+    of.result[0] = values<A>(problem, tensors.result);
+    const PoolWindows windows = PoolWindows::forward(problem.shape);
+    const LPForwardOp<A> base{factors(problem)};
+    if (tensors.norm_type == 1) return pool(problem, windows, L1Forward<A>{base}, of, execution);
+    if (tensors.norm_type == 2) return pool(problem, windows, L2Forward<A>{base}, of, execution);
+    pool(problem, windows, AnyPowerForward<A>{base, tensors.norm_type}, of, execution);
   }
+
   static void backward(const Pool2dProblem& problem, const LPPool2dTensors& tensors,
                        const Execution& execution) {
-    if (tensors.norm_type == 1) return backward_with(FirstPower{}, problem, tensors, execution);
-    if (tensors.norm_type == 2) return backward_with(SecondPower{}, problem, tensors, execution);
-    backward_with(AnyPower{tensors.norm_type}, problem, tensors, execution);
+    PoolTensors<A> of{};
+    of.source[0] = values<A>(problem, tensors.grad_output);
+    of.source[1] = values<A>(problem, tensors.output);
+    of.own = values<A>(problem, tensors.input);
+    of.result[0] = values<A>(problem, tensors.result);
+    const PoolWindows windows = PoolWindows::backward(problem.shape);
+    const LPBackwardOp<A> base{factors(problem)};
+    if (tensors.norm_type == 1) return pool(problem, windows, L1Backward<A>{base}, of, execution);
+    if (tensors.norm_type == 2) return pool(problem, windows, L2Backward<A>{base}, of, execution);
+    pool(problem, windows, AnyPowerBackward<A>{base, tensors.norm_type}, of, execution);
+  }
+
+ private:
+  static LPOp<A> factors(const Pool2dProblem& problem) {
+    return {{}, {window_grid(problem.shape)}};
   }
 };
 

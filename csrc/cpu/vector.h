@@ -107,6 +107,60 @@ CNNOPS_INLINE Vec<A> multiply_add(Vec<A> a, Vec<A> b, Vec<A> c) {
 #endif
 }
 
+// Each lane correctly rounded.
+template <class A>
+CNNOPS_INLINE Vec<A> square_root(Vec<A> x) {
+#if defined(CNNOPS_AVX512)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Vec<A>>(_mm512_maskz_sqrt_ps(0xffff, bit_cast<__m512>(x)));
+  } else {
+    return bit_cast<Vec<A>>(_mm512_maskz_sqrt_pd(0xff, bit_cast<__m512d>(x)));
+  }
+#elif defined(CNNOPS_AVX2)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Vec<A>>(_mm256_sqrt_ps(bit_cast<__m256>(x)));
+  } else {
+    return bit_cast<Vec<A>>(_mm256_sqrt_pd(bit_cast<__m256d>(x)));
+  }
+#elif defined(CNNOPS_NEON)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Vec<A>>(vsqrtq_f32(bit_cast<float32x4_t>(x)));
+  } else {
+    return bit_cast<Vec<A>>(vsqrtq_f64(bit_cast<float64x2_t>(x)));
+  }
+#else
+  Vec<A> root{};
+  for (int64_t i = 0; i < lanes<A>; ++i)
+    root[i] = sizeof(A) == 4 ? A(__builtin_sqrtf(float(x[i]))) : A(__builtin_sqrt(double(x[i])));
+  return root;
+#endif
+}
+
+// x^exponent.
+template <class A>
+CNNOPS_INLINE Vec<A> raise(Vec<A> x, double exponent) {
+  Vec<A> result{};
+  for (int64_t i = 0; i < lanes<A>; ++i) {
+    result[i] = sizeof(A) == 4 ? A(__builtin_powf(float(x[i]), float(exponent)))
+                               : A(__builtin_pow(double(x[i]), exponent));
+  }
+  return result;
+}
+
+// Whether any lane of a comparison holds.
+template <class A>
+CNNOPS_INLINE bool any(Ints<A> mask) {
+#if defined(CNNOPS_AVX2)
+  return !_mm256_testz_si256(bit_cast<__m256i>(mask), bit_cast<__m256i>(mask));
+#else
+  typedef int64_t Longs __attribute__((vector_size(CNNOPS_VECTOR_BYTES)));
+  const Longs parts = bit_cast<Longs>(mask);
+  int64_t all = 0;
+  for (int64_t i = 0; i < CNNOPS_VECTOR_BYTES / 8; ++i) all |= parts[i];
+  return all != 0;
+#endif
+}
+
 // ---- half types: widen and round (to nearest even, NaN kept) ----
 
 CNNOPS_INLINE Vec<float> widen(Halves bits, BFloat16) {
@@ -197,6 +251,26 @@ CNNOPS_INLINE Ints<A> first_lanes(int64_t count) {
   Ints<A> index;
   for (int64_t i = 0; i < lanes<A>; ++i) index[i] = Int<A>(i);
   return index < splat_int<A>(Int<A>(count));
+}
+
+// A store that leaves the caches alone, to an address aligned to the vector, where the target has it.
+// stream_fence makes what was streamed visible to other threads before what is stored after it.
+#if defined(CNNOPS_AVX512) || defined(CNNOPS_AVX2)
+inline constexpr bool kStreams = true;
+CNNOPS_INLINE void stream_fence() { _mm_sfence(); }
+#else
+inline constexpr bool kStreams = false;
+CNNOPS_INLINE void stream_fence() {}
+#endif
+template <class A>
+CNNOPS_INLINE void stream(A* to, Vec<A> value) {
+#if defined(CNNOPS_AVX512)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bit_cast<__m512i>(value));
+#elif defined(CNNOPS_AVX2)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bit_cast<__m256i>(value));
+#else
+  store(to, value);
+#endif
 }
 
 // The first `count` lanes only; the others read as zero.
