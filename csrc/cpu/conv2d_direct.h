@@ -270,20 +270,28 @@ class Direct {
       kSlabKernels<A>[rows - 1](tile);
   }
 
+  T* first_result(const Task& task, const Correlation& lattice) const {
+    const Strides4& stride = operands_.result_stride;
+    return operands_.result + task.image * stride.n + task.first_group * plan_.produce * stride.c +
+           (lattice.h.first + task.first_row * lattice.h.step) * stride.h +
+           lattice.w.first * stride.w;
+  }
+
   void write(const Task& task, const Correlation& lattice, int64_t rows, const A* sums) const {
     const Strides4& stride = operands_.result_stride;
     const int64_t results = task.groups * plan_.produce, step = lattice.w.step * stride.w;
-    for (int64_t i = 0; i < rows; ++i, sums += plan_.slab.row_pitch()) {
-      T* to = operands_.result + task.image * stride.n +
-              task.first_group * plan_.produce * stride.c +
-              (lattice.h.first + (task.first_row + i) * lattice.h.step) * stride.h +
-              lattice.w.first * stride.w;
-      if (stride.c == 1 && step != 1) {
-        transpose_copy(sums, sums_row(plan_), to, step, results, lattice.w.count);
-        continue;
+    const int64_t row = lattice.h.step * stride.h, pitch = plan_.slab.row_pitch();
+    T* to = first_result(task, lattice);
+    if (stride.c == 1 && step != 1) {
+      for (int64_t i = 0; i < rows; ++i) {
+        transpose_copy(sums + i * pitch, sums_row(plan_), to + i * row, step, results,
+                       lattice.w.count);
       }
-      for (int64_t c = 0; c < results; ++c)
-        store_run(sums + c * sums_row(plan_), to + c * stride.c, step, lattice.w.count);
+      return;
+    }
+    for (int64_t c = 0; c < results; ++c, sums += sums_row(plan_), to += stride.c) {
+      for (int64_t i = 0; i < rows; ++i)
+        store_run(sums + i * pitch, to + i * row, step, lattice.w.count);
     }
   }
 

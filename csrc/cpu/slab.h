@@ -70,16 +70,17 @@ class Slab {
   void fill_channels(const T* source, const Strides4& stride, Pair map, int64_t channels,
                      int64_t first, Accumulate<T>* slab) const {
     const int64_t rows = plane_ / row_pitch_;
-    for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t column = 0; column < w_.stride; ++column) {
+      const int64_t x = w_.low + column;
+      const Range valid = inside(row_pitch_, w_.stride, x, map.w);
+      const T* from = source + (x + valid.first * w_.stride) * stride.w;
       for (int64_t residue = 0; residue < h_.stride; ++residue) {
-        const int64_t y = h_.low + (first + row) * h_.stride + residue;
-        const bool inside_map = y >= 0 && y < map.h;
-        for (int64_t column = 0; column < w_.stride; ++column) {
-          const int64_t x = w_.low + column;
-          const Range valid = inside_map ? inside(row_pitch_, w_.stride, x, map.w) : Range{0, 0};
-          fill_row(source + y * stride.h + (x + valid.first * w_.stride) * stride.w,
-                   w_.stride * stride.w, stride.c, channels, valid,
-                   slab + (residue * w_.stride + column) * plane_ + row * row_pitch_);
+        Accumulate<T>* to = slab + (residue * w_.stride + column) * plane_;
+        int64_t y = h_.low + first * h_.stride + residue;
+        for (int64_t row = 0; row < rows; ++row, y += h_.stride, to += row_pitch_) {
+          const bool inside_map = y >= 0 && y < map.h;
+          fill_row(from + y * stride.h, w_.stride * stride.w, stride.c, channels,
+                   inside_map ? valid : Range{0, 0}, to);
         }
       }
     }
@@ -89,17 +90,27 @@ class Slab {
   template <class T>
   void fill_row(const T* from, int64_t step, int64_t channel_step, int64_t channels, Range valid,
                 Accumulate<T>* to) const {
-    using A = Accumulate<T>;
+    for (int64_t c = 0; c < channels; ++c) clear_ends(to + c * channel_pitch_, valid);
     const int64_t count = valid.last - valid.first;
+    to += valid.first;
     if (channel_step == 1 && step != 1) {
-      transpose_copy(from, step, to + valid.first, channel_pitch_, count, channels);
+      transpose_copy(from, step, to, channel_pitch_, count, channels);
     } else {
       for (int64_t c = 0; c < channels; ++c)
-        load_run(from + c * channel_step, step, to + c * channel_pitch_ + valid.first, count);
+        load_run(from + c * channel_step, step, to + c * channel_pitch_, count);
     }
-    for (int64_t c = 0; c < channels; ++c, to += channel_pitch_) {
-      fill_run(to, A(0), valid.first);
-      fill_run(to + valid.last, A(0), row_pitch_ - valid.last);
+  }
+
+  // Zeros before and behind the samples; a vector at each end may cover samples to come.
+  template <class A>
+  CNNOPS_INLINE void clear_ends(A* row, Range valid) const {
+    const int64_t rest = row_pitch_ - valid.last;
+    if (row_pitch_ >= lanes<A> && valid.first <= lanes<A> && rest <= lanes<A>) {
+      store(row, Vec<A>{});
+      store(row + row_pitch_ - lanes<A>, Vec<A>{});
+    } else {
+      fill_run(row, A(0), valid.first);
+      fill_run(row + valid.last, A(0), rest);
     }
   }
 
