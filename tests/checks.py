@@ -10,8 +10,8 @@ from cnnops import flags
 CAPABILITIES = [None, 75, 80, 86, 89, 90, 100, 120]
 
 # Worst error allowed to a sum of products, in units of eps * its magnitude, by algorithm.
-BOUNDS = {}
-DEFAULT_BOUND = 16
+BOUNDS = {"winograd_4x4_3x3": 64, "winograd_2x2_5x5": 64, "winograd_4x4_3x3s2": 64}
+DEFAULT_BOUND = 32
 
 
 def accumulate_dtype(dtype):
