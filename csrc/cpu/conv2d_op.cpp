@@ -11,10 +11,18 @@ namespace {
 using Sizes = at::IntArrayRef;
 using Bias = std::optional<at::Tensor>;
 
+// Multiply-adds of the definition.
+double work(const Conv2dShape& shape) {
+  return double(shape.batch) * double(shape.output.h * shape.output.w) *
+         double(shape.kernel.h * shape.kernel.w) * double(shape.out_channels) *
+         double(shape.in_channels / shape.groups);
+}
+
 void run(const Conv2dProblem& problem, const Conv2dTensors& tensors) {
-  const Conv2dAlgorithm algorithm = choose_conv2d(problem).front();
-  launch([&](int64_t threads) { return algorithm.workspace(problem, threads); },
-         [&](const Execution& execution) { algorithm.run(problem, tensors, execution); });
+  const Conv2dAlgorithm& algorithm = chosen_conv2d(problem);
+  launch(
+      work(problem.shape), [&](int64_t threads) { return algorithm.workspace(problem, threads); },
+      [&](const Execution& execution) { algorithm.run(problem, tensors, execution); });
 }
 
 // Bias with unit stride: a vector of channels, copied if it is a view with gaps.
@@ -85,8 +93,9 @@ at::Tensor conv2d_bias_grad(const at::Tensor& grad_output) {
       grad_output.size(0),   grad_output.size(1), {grad_output.size(2), grad_output.size(3)},
       dtype_of(grad_output), read(grad_output),   grad_bias.mutable_data_ptr()};
   const Conv2dKernels& kernels = conv2d_kernels();
-  launch([&](int64_t) { return kernels.bias_grad_workspace(problem); },
-         [&](const Execution& execution) { kernels.bias_grad(problem, execution); });
+  launch(
+      double(grad_output.numel()), [&](int64_t) { return kernels.bias_grad_workspace(problem); },
+      [&](const Execution& execution) { kernels.bias_grad(problem, execution); });
   return grad_bias;
 }
 
