@@ -1,7 +1,8 @@
 """How a call reaches an operator: past autograd when nothing is differentiated, else recorded.
 
-Autograd formulas written in Python cost several times the call of a small operator, so they are
-entered only by calls that need them.
+Autograd formulas written in Python cost several times the call of a small operator. So operators
+that networks call have theirs in C++ as well (csrc/autograd.cpp), and those in Python are entered
+only by calls that need them.
 """
 
 import inspect
@@ -16,23 +17,28 @@ from torch.autograd import Function, forward_ad
 from torch.compiler import is_compiling
 
 _FUNCTIONS: dict[OpOverload, type[Function]] = {}
+_RECORDED_IN_CPP: set[OpOverload] = set()
 
 
-def differentiable(operator: OpOverload) -> Callable[[type[Function]], type[Function]]:
-    """Gives an autograd.Function its forward, and its operator the Function's formula.
+def runs(operator: OpOverload) -> Callable[[type[Function]], type[Function]]:
+    """Gives an autograd.Function a forward that runs an operator whose formula C++ registers.
 
-    The class brings setup_context and backward; its forward runs the operator with the arguments
-    of the operator's schema.
+    The class brings setup_context and backward; its arguments are those of the operator's schema.
     """
 
     def complete(function: type[Function]) -> type[Function]:
-        def forward(*args):
-            return run(operator, *args)
+        _complete(operator, function)
+        _RECORDED_IN_CPP.add(operator)
+        return function
 
-        # Function.apply asks for the signature in every call.
-        forward.__signature__ = inspect.signature(forward)
-        function.forward = staticmethod(forward)
-        _FUNCTIONS[operator] = function
+    return complete
+
+
+def differentiable(operator: OpOverload) -> Callable[[type[Function]], type[Function]]:
+    """Like :func:`runs`, and gives the operator the Function's formula."""
+
+    def complete(function: type[Function]) -> type[Function]:
+        _complete(operator, function)
         torch.library.register_autograd(
             operator, function.backward, setup_context=function.setup_context
         )
@@ -41,10 +47,24 @@ def differentiable(operator: OpOverload) -> Callable[[type[Function]], type[Func
     return complete
 
 
+def _complete(operator: OpOverload, function: type[Function]) -> None:
+    def forward(*args):
+        return run(operator, *args)
+
+    # Function.apply asks for the signature in every call.
+    forward.__signature__ = inspect.signature(forward)
+    function.forward = staticmethod(forward)
+    _FUNCTIONS[operator] = function
+
+
 def call(operator: OpOverload, tensors: tuple[Tensor | None, ...], *args: Any) -> Any:
     """Runs a differentiable operator; tensors are the first of its arguments."""
     if is_compiling():
         return operator(*tensors, *args)
+    if _is_transformed():
+        return _FUNCTIONS[operator].apply(*tensors, *args)
+    if operator in _RECORDED_IN_CPP:
+        return _run_on_kernel(operator, *tensors, *args)
     if is_differentiated(*tensors):
         return _FUNCTIONS[operator].apply(*tensors, *args)
     return run(operator, *tensors, *args)
@@ -60,8 +80,10 @@ def is_differentiated(*tensors: Tensor | None) -> bool:
         for tensor in tensors:
             if tensor is not None and tensor.requires_grad:
                 return True
-    if is_compiling():
-        return False
+    return not is_compiling() and _is_transformed()
+
+
+def _is_transformed() -> bool:
     return _are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
@@ -69,9 +91,13 @@ def run(operator: OpOverload, *args: Any) -> Any:
     """Runs an operator without recording it for autograd."""
     if is_compiling():
         return operator(*args)
+    with _AutoDispatchBelowAutograd():
+        return _run_on_kernel(operator, *args)
+
+
+def _run_on_kernel(operator: OpOverload, *args: Any) -> Any:
     try:
-        with _AutoDispatchBelowAutograd():
-            return operator(*args)
+        return operator(*args)
     except NotImplementedError:
         raise NotImplementedError(_no_kernel(operator, args)) from None
 

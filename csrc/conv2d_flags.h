@@ -1,7 +1,6 @@
 // Which convolution algorithms may run, on all devices. Process-wide.
 #pragma once
 
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -18,7 +17,13 @@ Conv2dFlags conv2d_flags();
 // Returns the flags so far.
 Conv2dFlags set_conv2d_flags(const Conv2dFlags& flags);
 
+// Whether no flag is set, without a lock.
+bool conv2d_flags_allow_all();
+
 bool allows(const Conv2dFlags& flags, const std::string& algorithm);
+
+// Throws std::runtime_error.
+[[noreturn]] void throw_no_algorithm(const Conv2dFlags& flags);
 
 // Those that the flags leave. Throws std::runtime_error if there is none.
 template <class Algorithm>
@@ -28,11 +33,7 @@ std::vector<Algorithm> allowed_algorithms(const std::vector<Algorithm>& supporte
   for (const Algorithm& algorithm : supported) {
     if (allows(flags, algorithm.name)) allowed.push_back(algorithm);
   }
-  if (allowed.empty()) {
-    throw std::runtime_error(
-        "cnnops: no algorithm that cnnops.flags allows supports this convolution" +
-        (flags.algorithm.empty() ? "" : " (forced: '" + flags.algorithm + "')"));
-  }
+  if (allowed.empty()) throw_no_algorithm(flags);
   return allowed;
 }
 

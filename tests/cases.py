@@ -136,6 +136,28 @@ CONV_CASES = [
     ConvCase("batch_0", (0, 3, 6, 6), (4, 3, 3, 3), padding=_p(1)),
 ]
 
+# Each kernel of the depthwise algorithm, and the borders of its bands, blocks and tiles.
+DEPTHWISE_CASES = [
+    ConvCase("three_stride", (2, 9, 14, 15), (9, 1, 3, 3), (2, 2), _p(1), groups=9),
+    ConvCase("three_stride_valid", (1, 5, 9, 18), (5, 1, 3, 3), (2, 2), groups=5),
+    ConvCase("three_stride_mixed", (1, 5, 9, 18), (5, 1, 3, 3), (2, 2), (1, 1, 0, 1), groups=5),
+    ConvCase("five", (2, 10, 7, 20), (10, 1, 5, 5), padding=_p(2), groups=10),
+    ConvCase("five_stride", (2, 3, 21, 35), (3, 1, 5, 5), (2, 2), _p(2), groups=3),
+    ConvCase("seven", (1, 9, 7, 9), (9, 1, 7, 7), padding=_p(3), groups=9),
+    ConvCase("pointwise", (2, 9, 5, 7), (9, 1, 1, 1), groups=9),
+    ConvCase("two_stride", (2, 4, 9, 10), (4, 1, 2, 2), (2, 2), groups=4),
+    ConvCase("four_stride", (2, 4, 11, 30), (4, 1, 4, 4), (2, 2), _p(1), groups=4),
+    ConvCase("small_maps", (3, 70, 3, 2), (70, 1, 3, 3), padding=_p(1), groups=70),
+    ConvCase("vector_wide_maps", (2, 20, 7, 7), (20, 1, 3, 3), padding=_p(1), groups=20),
+    ConvCase("bands", (1, 2, 90, 130), (2, 1, 3, 3), padding=_p(1), groups=2),
+    ConvCase("bands_stride", (1, 2, 131, 130), (2, 1, 3, 3), (2, 2), _p(1), groups=2),
+    ConvCase("column_blocks", (1, 2, 5, 1100), (2, 1, 3, 3), padding=_p(1), groups=2),
+    ConvCase("column_blocks_stride", (1, 2, 4, 2200), (2, 1, 3, 3), (2, 2), _p(1), groups=2),
+    ConvCase("crop", (2, 3, 12, 13), (3, 1, 3, 3), (2, 2), (-1, 0, -3, -1), groups=3),
+    ConvCase("wide_padding", (2, 3, 4, 5), (3, 1, 3, 3), padding=(9, 2, 11, 17), groups=3),
+    ConvCase("dilation", (1, 8, 30, 31), (8, 1, 3, 3), (2, 2), _p(4), (4, 3), 8),
+]
+
 POOL_CASES = [
     PoolCase("halving", (2, 5, 8, 8), (2, 2), (2, 2)),
     PoolCase("halving_odd", (2, 3, 7, 9), (2, 2), (2, 2)),

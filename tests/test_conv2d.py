@@ -9,7 +9,15 @@ import torch.nn.functional as F
 
 import cnnops
 import oracle
-from cases import CONV_CASES, DTYPES, MEMORY_FORMATS, ConvCase, data, ids
+from cases import (
+    CONV_CASES,
+    DEPTHWISE_CASES,
+    DTYPES,
+    MEMORY_FORMATS,
+    ConvCase,
+    data,
+    ids,
+)
 from checks import (
     CAPABILITIES,
     algorithms,
@@ -22,11 +30,13 @@ from checks import (
 from convolutions import READ, WHICH, call, exact, magnitude, operands
 
 ops = torch.ops.cnnops
+ALL_CASES = CONV_CASES + DEPTHWISE_CASES
+ALL_IDS = ids(CONV_CASES) + [f"depthwise_{name}" for name in ids(DEPTHWISE_CASES)]
 LAYOUT_CASES = [
     case
     for case in CONV_CASES
     if case.name in ("cifar_downsample", "pointwise", "depthwise", "grouped_odd", "fully_connected")
-]
+] + [case for case in DEPTHWISE_CASES if case.name in ("three_stride", "vector_wide_maps")]
 
 
 @lru_cache
@@ -51,7 +61,7 @@ def assert_right(which, case, tensors, memory_format=torch.contiguous_format):
 @pytest.mark.parametrize("which", WHICH)
 @pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CONV_CASES, ids=ids(CONV_CASES))
+@pytest.mark.parametrize("case", ALL_CASES, ids=ALL_IDS)
 def test_against_the_oracle(case, dtype, memory_format, which, device):
     tensors = {name: t.to(device, dtype) for name, t in operands(case).items()}
     for name in ("input", "weight", "grad_output"):

@@ -22,6 +22,7 @@ CONV_NAMES = (
 )
 CASES = [case for case in CONV_CASES if case.name in CONV_NAMES] + [
     ConvCase("large_map", (2, 5, 61, 67), (19, 5, 3, 3), padding=(1, 1, 1, 1)),
+    ConvCase("small_depthwise", (2, 20, 7, 7), (20, 1, 3, 3), padding=(1, 1, 1, 1), groups=20),
     ConvCase("large_depthwise", (2, 40, 33, 35), (40, 1, 3, 3), (2, 2), (1, 1, 1, 1), groups=40),
 ]
 WINDOWS = [case for case in POOL_CASES if case.name in ("overlapping", "padded_ceil")] + [

@@ -3,13 +3,13 @@
 import torch
 from torch.autograd import Function
 
-from .._dispatch import call, differentiable
+from .._dispatch import call, differentiable, runs
 
 _avg_pool2d = torch.ops.cnnops.avg_pool2d.default
 _spread = torch.ops.cnnops.avg_pool2d_backward.default
 
 
-@differentiable(_avg_pool2d)
+@runs(_avg_pool2d)
 class AvgPool2dFunction(Function):
     """input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override.
 

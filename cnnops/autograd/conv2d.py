@@ -13,7 +13,7 @@ in the third. conv_transpose2d(g, w) is conv2d_input_grad with a bias.
 import torch
 from torch.autograd import Function
 
-from .._dispatch import call, differentiable
+from .._dispatch import call, differentiable, runs
 
 _conv2d = torch.ops.cnnops.conv2d.default
 _conv_transpose2d = torch.ops.cnnops.conv_transpose2d.default
@@ -32,7 +32,7 @@ def _save_operands(ctx, inputs, output):
     ctx.geometry = inputs[-4:]  # stride, padding, dilation, groups
 
 
-@differentiable(_conv2d)
+@runs(_conv2d)
 class Conv2dFunction(Function):
     """input, weight, bias, stride, padding, dilation, groups: see functional.conv2d.
 
@@ -54,7 +54,7 @@ class Conv2dFunction(Function):
         return grad_input, grad_weight, grad_bias, None, None, None, None
 
 
-@differentiable(_conv_transpose2d)
+@runs(_conv_transpose2d)
 class ConvTranspose2dFunction(Function):
     """input, weight, bias, stride, padding, dilation, groups: see functional.conv_transpose2d.
 

@@ -7,7 +7,7 @@ those samples and max_pool2d_select gathers from them; they are linear and each 
 import torch
 from torch.autograd import Function
 
-from .._dispatch import call, differentiable, run
+from .._dispatch import call, differentiable, run, runs
 
 _max_pool2d = torch.ops.cnnops.max_pool2d.default
 _with_offsets = torch.ops.cnnops.max_pool2d_with_offsets.default
@@ -15,7 +15,7 @@ _scatter = torch.ops.cnnops.max_pool2d_backward.default
 _select = torch.ops.cnnops.max_pool2d_select.default
 
 
-@differentiable(_with_offsets)
+@runs(_with_offsets)
 class MaxPool2dFunction(Function):
     """input, kernel_size, stride, padding, dilation, ceil_mode: see functional.max_pool2d.
 

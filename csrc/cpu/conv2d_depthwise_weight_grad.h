@@ -149,7 +149,8 @@ class MapProducts {
         for (int64_t q = 0; q < size.w; q += lanes<A>) {
           const int64_t count = smaller(lanes<A>, size.w - q);
           const Vec<A> grad = operands_.grad_output.fetch(gradient + q * stride.w, stride.w, count);
-          add_rest(row + q, grad, first_lanes<A>(count), list, sums);
+          const Ints<A> counts = first_lanes<A>(count);
+          add_rest(row + q, counts ? grad : Vec<A>{}, counts, list, sums);
         }
       }
     }

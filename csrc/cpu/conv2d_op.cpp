@@ -11,10 +11,17 @@ namespace {
 using Sizes = at::IntArrayRef;
 using Bias = std::optional<at::Tensor>;
 
+// Multiply-adds of the definition.
+double work(const Conv2dShape& shape) {
+  return double(shape.batch) * double(shape.output.h * shape.output.w) *
+         double(shape.kernel.h * shape.kernel.w) * double(shape.out_channels) *
+         double(shape.in_channels / shape.groups);
+}
+
 void run(const Conv2dProblem& problem, const Conv2dTensors& tensors) {
-  const Conv2dAlgorithm algorithm = choose_conv2d(problem).front();
+  const Conv2dAlgorithm& algorithm = chosen_conv2d(problem);
   launch<FlushDenormals>(
-      [&](int64_t threads) { return algorithm.workspace(problem, threads); },
+      work(problem.shape), [&](int64_t threads) { return algorithm.workspace(problem, threads); },
       [&](const Execution& execution) { algorithm.run(problem, tensors, execution); });
 }
 
@@ -87,7 +94,7 @@ at::Tensor conv2d_bias_grad(const at::Tensor& grad_output) {
       dtype_of(grad_output), read(grad_output),   grad_bias.mutable_data_ptr()};
   const Conv2dKernels& kernels = conv2d_kernels();
   launch<FlushDenormals>(
-      [&](int64_t) { return kernels.bias_grad_workspace(problem); },
+      double(grad_output.numel()), [&](int64_t) { return kernels.bias_grad_workspace(problem); },
       [&](const Execution& execution) { kernels.bias_grad(problem, execution); });
   return grad_bias;
 }

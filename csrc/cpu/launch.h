@@ -19,17 +19,30 @@ void parallel_for(int64_t tasks, void* context, RangeBody body) {
   });
 }
 
+// All on the calling thread.
+inline void serial_for(int64_t tasks, void* context, RangeBody body) { body(context, 0, tasks, 0); }
+
 inline int64_t thread_count() { return at::get_num_threads(); }
 
-// Calls kernel(execution) with a workspace of workspace_bytes(threads).
+// Multiply-adds, or samples of windows, below which waking other threads costs more than they save;
+// and bytes of a workspace that is taken from the stack.
+inline constexpr double kSerialWork = 1 << 18;
+inline constexpr int64_t kStackWorkspace = 16384;
+
+// Calls kernel(execution) with a workspace of workspace_bytes(threads). The work decides where the
+// kernel runs, which changes no bit of its results.
 template <class Denormals, class Bytes, class Kernel>
-void launch(Bytes workspace_bytes, Kernel kernel) {
-  const int64_t threads = thread_count();
-  const at::Tensor workspace =
-      at::empty({workspace_bytes(threads)}, at::TensorOptions().dtype(at::kByte));
+void launch(double work, Bytes workspace_bytes, Kernel kernel) {
+  const int64_t threads = work < kSerialWork ? 1 : thread_count();
+  const ParallelFor run = threads == 1 ? serial_for : parallel_for<Denormals>;
+  const int64_t bytes = workspace_bytes(threads);
   const Denormals mode;
-  kernel(Execution{parallel_for<Denormals>, threads,
-                   static_cast<char*>(workspace.mutable_data_ptr())});
+  if (bytes <= kStackWorkspace) {
+    alignas(kWorkspaceAlignment) char workspace[kStackWorkspace];
+    return kernel(Execution{run, threads, workspace});
+  }
+  const at::Tensor workspace = at::empty({bytes}, at::TensorOptions().dtype(at::kByte));
+  kernel(Execution{run, threads, static_cast<char*>(workspace.mutable_data_ptr())});
 }
 
 }  // namespace cnnops

@@ -21,6 +21,12 @@ at::Tensor empty_input(const Pool2dShape& shape, const at::Tensor& like) {
   return at::empty(input_sizes(shape), like.options(), memory_format_of(like));
 }
 
+// Samples of all windows.
+double work(const Pool2dShape& shape) {
+  return double(shape.batch * shape.channels) * double(shape.output.h * shape.output.w) *
+         double(shape.kernel.h * shape.kernel.w);
+}
+
 // Runs a kernel that writes `result`.
 template <class Tensors>
 at::Tensor run(Pool2dKernel<Tensors> kernel, const Pool2dShape& shape, const Tensors& tensors,
@@ -28,7 +34,7 @@ at::Tensor run(Pool2dKernel<Tensors> kernel, const Pool2dShape& shape, const Ten
   if (result.numel() == 0) return result;
   const Pool2dProblem problem{shape, dtype_of(result), is_channels_last(format)};
   launch<KeepDenormals>(
-      [&](int64_t threads) { return pool2d_kernels().workspace(problem, threads); },
+      work(shape), [&](int64_t threads) { return pool2d_kernels().workspace(problem, threads); },
       [&](const Execution& execution) { kernel(problem, tensors, execution); });
   return result;
 }
