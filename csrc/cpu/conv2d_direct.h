@@ -7,6 +7,7 @@
 // the slab. The order of a sum is (channel, filter row, filter column), in blocks of kBlockDepth.
 #pragma once
 
+#include "conv2d_cost.h"
 #include "conv2d_direct_weight_grad.h"
 #include "slab_tile.h"
 
@@ -18,48 +19,42 @@ inline constexpr int64_t kStripPixels = 1536, kStripSums = 16384;
 class DirectPlan {
  public:
   explicit DirectPlan(const Conv2dProblem& problem)
-      : forward_(problem.pass == Conv2dPass::kForward),
-        lattices(correlation_lattices(problem)),
+      : lattices(correlation_lattices(problem)),
         h(lattices.rows),
         w(lattices.columns),
-        reduce((forward_ ? problem.shape.in_channels : problem.shape.out_channels) /
-               problem.shape.groups),
-        produce((forward_ ? problem.shape.out_channels : problem.shape.in_channels) /
-                problem.shape.groups),
+        reduce(Conv2dCounts(problem).reduce),
+        produce(Conv2dCounts(problem).produce),
         rows(blocking(h.outputs, rows_of_strip(), 1)),
-        slab(h, w, rows.size) {
-    const Conv2dShape& shape = problem.shape;
+        slab(h, w, rows.size),
+        width(divide_up(produce, divide_up(produce, kSlabRows))),
+        pixels(rows.size * slab.row_pitch()),
+        taps(taps_of(lattices.rows) * taps_of(lattices.columns)) {
     const int64_t room = larger<int64_t>(1, kSlabElements / slab.channel_pitch());
-    const int64_t most = smaller(kSlabChannels, room);
-    groups = blocking(shape.groups,
-                      larger<int64_t>(1, most / larger<int64_t>(1, larger(reduce, produce))), 1);
+    const int64_t most = smaller(kSlabChannels, room) / larger<int64_t>(1, larger(reduce, produce));
+    groups = blocking(problem.shape.groups, larger<int64_t>(1, most), 1);
     channels = groups.size > 1 ? Blocking{reduce, 1} : blocking(reduce, room, 1);
-    width = divide_up(produce, divide_up(produce, kSlabRows));
-    pixels = rows.size * slab.row_pitch();
-    taps = 0;
-    for (const CorrelationAxis& row : lattices.rows) taps += row.taps;
-    int64_t column_taps = 0;
-    for (const CorrelationAxis& column : lattices.columns) column_taps += column.taps;
-    taps *= column_taps;
   }
+
+  Lattices lattices;
+  SlabAxis h, w;
+  int64_t reduce, produce;
+  Blocking rows;  // of a lattice, in strips
+  Slab slab;
+  int64_t width;              // of the packed filter: result channels of a tile
+  int64_t pixels;             // of a strip
+  int64_t taps;               // of all lattices
+  Blocking groups, channels;  // channels of a group's source, in slabs
 
  private:
   int64_t rows_of_strip() const {
     const int64_t most = smaller(kStripPixels, kStripSums / larger(produce, kSlabChannels));
     return larger<int64_t>(1, most / w.samples(w.outputs));
   }
-  bool forward_;
-
- public:
-  Lattices lattices;
-  SlabAxis h, w;
-  int64_t reduce, produce;
-  Blocking rows;  // of a lattice, in strips
-  Slab slab;
-  Blocking groups, channels;  // channels of a group's source, in slabs
-  int64_t width;              // of the packed filter: result channels of a tile
-  int64_t pixels;             // of a strip
-  int64_t taps;               // of all lattices
+  static int64_t taps_of(const std::vector<CorrelationAxis>& axes) {
+    int64_t taps = 0;
+    for (const CorrelationAxis& axis : axes) taps += axis.taps;
+    return taps;
+  }
 };
 
 template <class T>
@@ -142,10 +137,9 @@ class Direct {
     offsets_ = take_offsets(plan_, arena);
     A* filter = filter_;
     int64_t* offsets = offsets_;
-    for_each_lattice([&](const Correlation& lattice, int64_t taps, int64_t) {
+    for_each_lattice([&](const Correlation& lattice, int64_t, int64_t) {
       filter = pack(lattice, filter);
       offsets = tabulate(lattice, offsets);
-      (void)taps;
     });
     const ScratchBySlot scratch(execution, arena, [&](Arena& own) { return Scratch(plan_, own); });
     const int64_t tasks = operands_.batch * plan_.groups.count * plan_.rows.count;
@@ -203,8 +197,7 @@ class Direct {
     return to;
   }
 
-  // One lattice after the other would fill the slab again where a group's channels do not fit into
-  // one; their sums do not depend on that.
+  // Every lattice fills the slab again where a group's channels do not fit into one.
   void compute(const Task& task, const Scratch& scratch) const {
     const int64_t results = task.groups * plan_.produce;
     const T* bias = operands_.bias;

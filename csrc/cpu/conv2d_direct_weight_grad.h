@@ -35,11 +35,8 @@ class DirectWeightGradPlan {
     groups = blocking(shape.groups, larger<int64_t>(1, most), 1);
     channels = groups.size > 1 ? Blocking{reduce, 1} : blocking(reduce, room, 1);
     blocks = groups.count * channels.count;
-    const int64_t wanted = divide_up(kBatchTasks, larger<int64_t>(1, blocks));
-    const int64_t runs =
-        smaller(wanted, shape.batch * shape.output.h * shape.output.w / kRunPixels);
     images = blocking(larger<int64_t>(1, shape.batch),
-                      larger<int64_t>(1, divide_up(shape.batch, larger<int64_t>(1, runs))), 1);
+                      larger<int64_t>(1, divide_up(shape.batch, runs_of_images(shape))), 1);
   }
 
   Lattices lattices;
@@ -51,6 +48,15 @@ class DirectWeightGradPlan {
   int64_t blocks;                     // of groups and channels
 
  private:
+  // As the implicit product's: worth their memory, and not too much of it.
+  int64_t runs_of_images(const Conv2dShape& shape) const {
+    const int64_t bytes =
+        blocks * groups.size * channels.size * taps * produce * 2 * int64_t(sizeof(float));
+    const int64_t affordable = kPartialBytes / larger<int64_t>(1, bytes);
+    const int64_t worthwhile = shape.batch * shape.output.h * shape.output.w / kRunPixels;
+    const int64_t wanted = divide_up(kBatchTasks, larger<int64_t>(1, blocks));
+    return larger<int64_t>(1, smaller(affordable, smaller(worthwhile, wanted)));
+  }
   int64_t rows_of_strip() const {
     return larger<int64_t>(
         1, kGradientElements / larger(kFewestGradients, produce) / w.samples(w.outputs));

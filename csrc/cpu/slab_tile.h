@@ -84,7 +84,7 @@ template <class A, int... kRows>
 inline constexpr SlabKernel<A> kSlabKernels<A, std::integer_sequence<int, kRows...>>[] = {
     correlate_tile<A, kRows + 1>...};
 
-// Pixels of a tile of so many rows; those of every tile divide kSlabPixels into at most one rest.
+// Pixels of a tile of so many rows.
 template <class A>
 CNNOPS_INLINE int64_t slab_tile_pixels(int64_t rows) {
   return slab_vectors(int(rows)) * lanes<A>;
