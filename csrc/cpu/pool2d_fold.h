@@ -163,33 +163,9 @@ class PoolFold {
 
   void fold_series(const Constants& constants, Window window, Place place, const Step& next,
                    int64_t count) const {
-    if (Op::kSweeps == 1 && window.rows == 1 && window.columns == 1)
-      return fold_single_taps(constants, window, place, next, count);
     fold_blocks<4>(constants, window, place, next, count);
     fold_blocks<2>(constants, window, place, next, count);
     fold_blocks<1>(constants, window, place, next, count);
-  }
-
-  // Windows of one tap, as those of gradients where windows do not overlap: nothing to share.
-  void fold_single_taps(const Constants& constants, const Window& window, const Place& place,
-                        const Step& next, int64_t count) const {
-    const A *first = window.source[0], *second = window.source[1];
-    const A* own = place.own;
-    A* result = place.result[0];
-    for (int64_t i = 0; i < count; ++i) {
-      Vec<A> other{}, at_result{};
-      if constexpr (Op::kSources > 1) other = load(second);
-      if constexpr (Op::kOwn) at_result = load(own);
-      State state = op_.start(constants, at_result);
-      op_.template step<0>(state, load(first), other, window.tap);
-      put(result, op_.value(state, constants));
-      first += next.source[0];
-      if constexpr (Op::kSources > 1) second += next.source[1];
-      if constexpr (Op::kOwn) own += next.own;
-      result += next.result[0];
-      if constexpr (Op::kResults > 1)
-        store(place.result[1] + i * next.result[1], op_.position(state));
-    }
   }
 
   // As many whole blocks of the series as `count` holds. The results of a block share a window's
@@ -240,17 +216,15 @@ class PoolFold {
                             State* states) const {
 #pragma GCC unroll 4
     for (int64_t i = 0; i < kCount; ++i) {
-      put(place.result[0] + i * next.result[0], op_.value(states[i], constants));
+      A* to = place.result[0] + i * next.result[0];
+      const Vec<A> value = op_.value(states[i], constants);
+      if (kStreams && tiles_.stream) {
+        stream(to, value);
+      } else {
+        store(to, value);
+      }
       if constexpr (Op::kResults > 1)
         store(place.result[1] + i * next.result[1], op_.position(states[i]));
-    }
-  }
-
-  CNNOPS_INLINE void put(A* to, Vec<A> value) const {
-    if (kStreams && tiles_.stream) {
-      stream(to, value);
-    } else {
-      store(to, value);
     }
   }
 

@@ -46,9 +46,10 @@ inline constexpr bool kIsPosition<int32_t> = true;
 
 template <class A, class E>
 CNNOPS_INLINE Vec<A> load_lanes(const E* from) {
-  if constexpr (kIsPosition<E>) {
-    typedef E Whole __attribute__((vector_size(sizeof(E) * lanes<A>)));
-    return bit_cast<Vec<A>>(__builtin_convertvector(load_as<Whole>(from), Ints<A>));
+  if constexpr (sizeof(E) == 1) {
+    return bit_cast<Vec<A>>(load_bytes<A>(from));
+  } else if constexpr (kIsPosition<E>) {
+    return bit_cast<Vec<A>>(__builtin_convertvector(load_as<Packed<E, A>>(from), Ints<A>));
   } else {
     return load(from);
   }
@@ -73,9 +74,10 @@ CNNOPS_INLINE Vec<A> load_some_lanes(const E* from, int64_t count) {
 }
 template <class A, class E>
 CNNOPS_INLINE void store_lanes(E* to, Vec<A> value) {
-  if constexpr (kIsPosition<E>) {
-    typedef E Whole __attribute__((vector_size(sizeof(E) * lanes<A>)));
-    const Whole narrow = __builtin_convertvector(bit_cast<Ints<A>>(value), Whole);
+  if constexpr (sizeof(E) == 1) {
+    store_bytes<A>(to, bit_cast<Ints<A>>(value));
+  } else if constexpr (kIsPosition<E>) {
+    const auto narrow = __builtin_convertvector(bit_cast<Ints<A>>(value), Packed<E, A>);
     __builtin_memcpy(to, &narrow, sizeof(narrow));
   } else {
     store(to, value);

@@ -44,6 +44,14 @@ inline constexpr int kRegisters = 16;
 typedef uint16_t Halves __attribute__((vector_size(CNNOPS_VECTOR_BYTES / 2)));
 typedef uint32_t Words __attribute__((vector_size(CNNOPS_VECTOR_BYTES)));
 
+// lanes<A> elements of another size.
+template <class E, class A>
+struct PackedTraits {
+  typedef E vec __attribute__((vector_size(sizeof(E) * lanes<A>)));
+};
+template <class E, class A>
+using Packed = typename PackedTraits<E, A>::vec;
+
 template <class To, class From>
 CNNOPS_INLINE To bit_cast(From from) {
   static_assert(sizeof(To) == sizeof(From));
@@ -223,6 +231,50 @@ CNNOPS_INLINE Halves narrow(Vec<float> value, Float16) {
   return __builtin_convertvector(result | ((bits >> 16) & 0x8000u), Halves);
 }
 #endif
+
+// ---- bytes: lanes<A> integers from memory and back ----
+
+template <class A>
+CNNOPS_INLINE Ints<A> load_bytes(const uint8_t* from) {
+#if defined(CNNOPS_AVX512)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Ints<A>>(_mm512_maskz_cvtepu8_epi32(0xffff, load_as<__m128i>(from)));
+  } else {
+    return bit_cast<Ints<A>>(
+        _mm512_maskz_cvtepu8_epi64(0xff, _mm_set_epi64x(0, load_as<int64_t>(from))));
+  }
+#elif defined(CNNOPS_AVX2)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Ints<A>>(_mm256_cvtepu8_epi32(_mm_set_epi64x(0, load_as<int64_t>(from))));
+  } else {
+    return bit_cast<Ints<A>>(_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(load_as<int32_t>(from))));
+  }
+#else
+  return __builtin_convertvector(load_as<Packed<uint8_t, A>>(from), Ints<A>);
+#endif
+}
+
+template <class A>
+CNNOPS_INLINE void store_bytes(uint8_t* to, Ints<A> value) {
+#if defined(CNNOPS_AVX512)
+  const __m512i integers = bit_cast<__m512i>(value);
+  const __m128i bytes = sizeof(A) == 4 ? _mm512_maskz_cvtepi32_epi8(0xffff, integers)
+                                       : _mm512_maskz_cvtepi64_epi8(0xff, integers);
+  __builtin_memcpy(to, &bytes, lanes<A>);
+#elif defined(CNNOPS_AVX2)
+  // The first byte of each integer, gathered at the start of each half.
+  const __m256i first = sizeof(A) == 4 ? _mm256_set1_epi32(0x0c080400) : _mm256_set1_epi32(0x0800);
+  const __m256i gathered = _mm256_shuffle_epi8(bit_cast<__m256i>(value), first);
+  const __m128i low = _mm256_castsi256_si128(gathered),
+                high = _mm256_extracti128_si256(gathered, 1);
+  const __m128i bytes =
+      sizeof(A) == 4 ? _mm_unpacklo_epi32(low, high) : _mm_unpacklo_epi16(low, high);
+  __builtin_memcpy(to, &bytes, lanes<A>);
+#else
+  const auto bytes = __builtin_convertvector(value, Packed<uint8_t, A>);
+  __builtin_memcpy(to, &bytes, sizeof(bytes));
+#endif
+}
 
 // ---- loads and stores of lanes<A> elements of storage type T, unaligned ----
 
