@@ -1,6 +1,6 @@
-// First derivatives of the operators that networks call, for calls with tensors that require a
-// gradient: formulas in C++ cost a fraction of those in Python. The gradients are operators, too,
-// whose derivatives cnnops/autograd registers.
+// First derivatives of the operators that networks call: formulas in C++ cost a fraction of those in
+// Python. They are those of the Functions of the same names in cnnops/autograd. The gradients are
+// operators, too, whose own derivatives are registered there.
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -114,7 +114,7 @@ Tensor bias_grad(AutogradContext* context, const KeptConvolution& convolution,
   return call_from_backward(bias_grad_op(), grad_output);
 }
 
-struct Conv2d : Function<Conv2d> {
+struct Conv2dFunction : Function<Conv2dFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& weight,
                         const Bias& bias, Sizes stride, Sizes padding, Sizes dilation,
                         const c10::SymInt& groups) {
@@ -137,7 +137,7 @@ struct Conv2d : Function<Conv2d> {
   }
 };
 
-struct ConvTranspose2d : Function<ConvTranspose2d> {
+struct ConvTranspose2dFunction : Function<ConvTranspose2dFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& weight,
                         const Bias& bias, Sizes stride, Sizes padding, Sizes dilation,
                         const c10::SymInt& groups) {
@@ -165,7 +165,7 @@ Tensor conv2d(const Tensor& input, const Tensor& weight, const Bias& bias, Sizes
               Sizes padding, Sizes dilation, c10::SymInt groups) {
   if (!is_differentiated(input, weight, bias))
     return call_below(conv2d_op(), input, weight, bias, stride, padding, dilation, groups);
-  return Conv2d::apply(input, weight, bias, stride, padding, dilation, groups);
+  return Conv2dFunction::apply(input, weight, bias, stride, padding, dilation, groups);
 }
 
 Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Bias& bias, Sizes stride,
@@ -174,7 +174,7 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Bias& b
     return call_below(conv_transpose2d_op(), input, weight, bias, stride, padding, dilation,
                       groups);
   }
-  return ConvTranspose2d::apply(input, weight, bias, stride, padding, dilation, groups);
+  return ConvTranspose2dFunction::apply(input, weight, bias, stride, padding, dilation, groups);
 }
 
 // ---- poolings ----
@@ -203,7 +203,7 @@ const auto& avg_backward_op() {
   return op;
 }
 
-struct MaxPool2d : Function<MaxPool2d> {
+struct MaxPool2dFunction : Function<MaxPool2dFunction> {
   static variable_list forward(AutogradContext* context, const Tensor& input, Sizes kernel_size,
                                Sizes stride, Sizes padding, Sizes dilation, bool ceil_mode) {
     auto [output, offsets] =
@@ -237,11 +237,11 @@ std::tuple<Tensor, Tensor> max_pool2d_with_offsets(const Tensor& input, Sizes ke
     return call_below(with_offsets_op(), input, kernel_size, stride, padding, dilation, ceil_mode);
   }
   const variable_list results =
-      MaxPool2d::apply(input, kernel_size, stride, padding, dilation, ceil_mode);
+      MaxPool2dFunction::apply(input, kernel_size, stride, padding, dilation, ceil_mode);
   return {results[0], results[1]};
 }
 
-struct AvgPool2d : Function<AvgPool2d> {
+struct AvgPool2dFunction : Function<AvgPool2dFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& input, Sizes kernel_size,
                         Sizes stride, Sizes padding, bool ceil_mode, bool count_include_pad,
                         Divisor divisor_override) {
@@ -275,8 +275,8 @@ Tensor avg_pool2d(const Tensor& input, Sizes kernel_size, Sizes stride, Sizes pa
     return call_below(avg_op(), input, kernel_size, stride, padding, ceil_mode, count_include_pad,
                       divisor_override);
   }
-  return AvgPool2d::apply(input, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                          divisor_override);
+  return AvgPool2dFunction::apply(input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                                  divisor_override);
 }
 
 }  // namespace

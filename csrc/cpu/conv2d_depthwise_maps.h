@@ -71,14 +71,25 @@ struct ResultBlock {
 
 // ---- filters: each loads the taps of a channel and computes a block of results from a band ----
 
+template <class T>
+struct MapFilter {
+  using A = Accumulate<T>;
+  int64_t tile_rows;  // places of the lattice that a register tile spans
+  int64_t results;    // along each axis at a place of the lattice
+  int64_t taps;
+  void (*load_taps)(const FilterView<T>& filter, const Correlation& lattice, A* taps);
+  void (*correlate)(const Band<T>& band, const BandLayout& layout, const Correlation& lattice,
+                    const A* taps, A bias, const ResultBlock<T>& result);
+};
+
 // Any filter on one lattice of results: one tap after another.
 template <class T>
 struct AnyFilter {
   using A = Accumulate<T>;
-  static constexpr int64_t kTileRows = 1;  // places of the lattice that a register tile spans
-  static constexpr int64_t kResults = 1;   // along each axis at a place of the lattice
 
-  static int64_t taps(const Correlation& lattice) { return lattice.h.taps * lattice.w.taps; }
+  static MapFilter<T> filter(const Correlation& lattice) {
+    return {1, 1, lattice.h.taps * lattice.w.taps, load_taps, correlate};
+  }
   static void load_taps(const FilterView<T>& filter, const Correlation& lattice, A* taps) {
     for (int64_t t = 0; t < lattice.h.taps; ++t) {
       const int64_t row = lattice.h.tap_first + t * lattice.h.tap_step;
@@ -111,9 +122,11 @@ struct AnyFilter {
 
 // A square filter of kTaps taps, without dilation, on one lattice.
 template <class T, int kTaps, int kStride>
-struct SquareFilter : AnyFilter<T> {
+struct SquareFilter {
   using A = Accumulate<T>;
   static constexpr int64_t kTileRows = 4;
+
+  static MapFilter<T> filter() { return {kTileRows, 1, kTaps * kTaps, load_taps, correlate}; }
 
   static void load_taps(const FilterView<T>& filter, const Correlation& lattice, A* taps) {
     const CorrelationAxis &h = lattice.h, &w = lattice.w;
@@ -137,7 +150,7 @@ struct SquareFilter : AnyFilter<T> {
                       result.place(p, q), result.row_stride, count);
         },
         [&](int64_t p, int64_t q) {
-          A sums[kTileRows * lanes<A>];
+          T sums[kTileRows * lanes<A>];
           store_tiles(band.row(p * kStride) + q, layout.pitch, layout.length, taps, bias, sums,
                       lanes<A>, 1);
           for (int64_t r = 0; r < kTileRows; ++r) result.put(p + r, q, load(sums + r * lanes<A>));
@@ -146,10 +159,9 @@ struct SquareFilter : AnyFilter<T> {
 
  private:
   // Tiles side by side. A function of its own, in whose loop nothing but addresses is left.
-  template <class To>
   __attribute__((noinline)) static void store_tiles(const A* row, int64_t pitch, int64_t length,
-                                                    const A* taps, A bias, To* to,
-                                                    int64_t to_stride, int64_t count) {
+                                                    const A* taps, A bias, T* to, int64_t to_stride,
+                                                    int64_t count) {
     Vec<A> filter[kTaps * kTaps];
     for (int t = 0; t < kTaps * kTaps; ++t) filter[t] = splat<A>(taps[t]);
     for (; count > 0; --count, row += lanes<A>, to += lanes<A>) {
@@ -199,9 +211,9 @@ template <class T, int kTaps, int kPadding>
 struct StrideTwoGradient {
   using A = Accumulate<T>;
   using P = Phase<kTaps, kPadding>;
-  static constexpr int64_t kTileRows = 1, kResults = 2;
 
-  static int64_t taps(const Correlation&) { return kTaps * kTaps; }
+  static MapFilter<T> filter() { return {1, 2, kTaps * kTaps, load_taps, correlate}; }
+
   static void load_taps(const FilterView<T>& filter, const Correlation&, A* taps) {
 #pragma GCC unroll 8
     for (int r = 0; r < kTaps; ++r) {
@@ -220,10 +232,10 @@ struct StrideTwoGradient {
                       result.row_stride, count);
         },
         [&](int64_t p, int64_t q) {
-          A sums[4 * lanes<A>];
+          T sums[4 * lanes<A>];
           store_tiles(band.row(p / 2) + q / 2, layout.pitch, taps, bias, sums, 2 * lanes<A>, 1);
           for (int64_t phase = 0; phase < 2; ++phase) {
-            const A* row = sums + phase * 2 * lanes<A>;
+            const T* row = sums + phase * 2 * lanes<A>;
             result.put(p + phase, q + lanes<A>, load(row + lanes<A>));
             result.put(p + phase, q, load(row));
           }
@@ -232,9 +244,8 @@ struct StrideTwoGradient {
 
  private:
   // Tiles side by side, of two rows by two vectors of results.
-  template <class To>
   __attribute__((noinline)) static void store_tiles(const A* row, int64_t pitch, const A* taps,
-                                                    A bias, To* to, int64_t to_stride,
+                                                    A bias, T* to, int64_t to_stride,
                                                     int64_t count) {
     Vec<A> filter[kTaps * kTaps];
     for (int t = 0; t < kTaps * kTaps; ++t) filter[t] = splat<A>(taps[t]);
@@ -265,17 +276,19 @@ struct StrideTwoGradient {
 
 // ---- the correlation of all maps with a filter, at the places of one lattice ----
 
-template <class T, class Filter>
+template <class T>
 class MapCorrelation {
  public:
   using A = Accumulate<T>;
 
-  MapCorrelation(const CorrelationOperands<T>& operands, const Correlation& lattice, Pair map)
+  MapCorrelation(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                 const MapFilter<T>& filter, Pair map)
       : operands_(operands),
         lattice_(lattice),
+        filter_(filter),
         map_(map),
         columns_(blocking(lattice.w.count, kBandColumns, lanes<A>)),
-        rows_(band_rows<A>(lattice, columns_.size, Filter::kTileRows)),
+        rows_(band_rows<A>(lattice, columns_.size, filter.tile_rows)),
         layout_(band_layout<A>(lattice, rows_.size, columns_.size)),
         maps_(blocking(operands.batch * operands.groups, maps_of_task(), 1)),
         stack_(bands_at_once<A>(layout_, maps_.size)) {}
@@ -300,7 +313,7 @@ class MapCorrelation {
     A *bands, *taps;
   };
   Scratch take(Arena& arena) const {
-    return {arena.take<A>(stack_ * layout_.size<A>()), arena.take<A>(Filter::taps(lattice_))};
+    return {arena.take<A>(stack_ * layout_.size<A>()), arena.take<A>(filter_.taps)};
   }
 
   // Several, if each is but one block.
@@ -350,11 +363,11 @@ class MapCorrelation {
 
   CNNOPS_INLINE void correlate(const Band<T>& band, const MapIndex& map, A* taps,
                                const ResultBlock<T>& result) const {
-    FilterView<T> filter = operands_.filter;
-    filter.data += map.channel * filter.group_stride;
-    Filter::load_taps(filter, lattice_, taps);
+    FilterView<T> view = operands_.filter;
+    view.data += map.channel * view.group_stride;
+    filter_.load_taps(view, lattice_, taps);
     const A bias = operands_.bias != nullptr ? load_scalar(operands_.bias + map.channel) : A(0);
-    Filter::correlate(band, layout_, lattice_, taps, bias, result);
+    filter_.correlate(band, layout_, lattice_, taps, bias, result);
   }
 
   ResultBlock<T> result_block(const MapIndex& map, int64_t p, int64_t q) const {
@@ -362,7 +375,7 @@ class MapCorrelation {
     const Strides4& stride = operands_.result_stride;
     const int64_t row = h.first + p * h.step, column = w.first + q * w.step;
     T* data = operands_.result + at(stride, map.image, map.channel, row, column);
-    if constexpr (Filter::kResults > 1) {
+    if (filter_.results > 1) {
       return {data, stride.h, stride.w, smaller(rows_.size * h.step, map_.h - row),
               smaller(columns_.size * w.step, map_.w - column)};
     }
@@ -372,6 +385,7 @@ class MapCorrelation {
 
   const CorrelationOperands<T> operands_;
   const Correlation lattice_;
+  const MapFilter<T> filter_;
   const Pair map_;  // of the results
   const Blocking columns_, rows_;
   const BandLayout layout_;
@@ -396,53 +410,54 @@ CorrelationAxis stride_two_axis(const WindowAxis& axis) {
           .tap_step = 1};
 }
 
+// The filter for a lattice: those of common sizes are unrolled.
+template <class T>
+MapFilter<T> map_filter(const Correlation& lattice) {
+  const CorrelationAxis &h = lattice.h, &w = lattice.w;
+  const bool square = h.taps == w.taps && h.stride == w.stride && h.stride <= 2 &&
+                      h.dilation == 1 && w.dilation == 1;
+  switch (square ? h.taps * 10 + h.stride : 0) {
+    case 31:
+      return SquareFilter<T, 3, 1>::filter();
+    case 32:
+      return SquareFilter<T, 3, 2>::filter();
+    case 51:
+      return SquareFilter<T, 5, 1>::filter();
+    case 52:
+      return SquareFilter<T, 5, 2>::filter();
+    case 71:
+      return SquareFilter<T, 7, 1>::filter();
+    default:
+      return AnyFilter<T>::filter(lattice);
+  }
+}
+
 // Calls visit(correlation) for every MapCorrelation that a problem is made of.
 template <class T, class Visit>
 void visit_map_correlations(const Conv2dProblem& problem, const CorrelationOperands<T>& operands,
                             Visit visit) {
   const Conv2dShape& shape = problem.shape;
   const Pair map = result_map(problem);
-  const auto square_gradient = [&]<int kTaps, int kPadding>() {
-    using Filter = StrideTwoGradient<T, kTaps, kPadding>;
+  const auto square_gradient = [&]<class Filter>() {
     const WindowGrid grid = window_grid(shape);
-    visit(MapCorrelation<T, Filter>(
-        operands,
-        {stride_two_axis<typename Filter::P>(grid.h), stride_two_axis<typename Filter::P>(grid.w)},
-        map));
+    const Correlation lattice{stride_two_axis<typename Filter::P>(grid.h),
+                              stride_two_axis<typename Filter::P>(grid.w)};
+    visit(MapCorrelation<T>(operands, lattice, Filter::filter(), map));
   };
   const auto is = [](Pair pair, int64_t value) { return pair.h == value && pair.w == value; };
   if (problem.pass == Conv2dPass::kInputGrad && is(shape.stride, 2) && is(shape.dilation, 1)) {
     const bool odd_h = shape.padding.top % 2 != 0, odd_w = shape.padding.left % 2 != 0;
-    if (is(shape.kernel, 3) && odd_h && odd_w) return square_gradient.template operator()<3, 1>();
-    if (is(shape.kernel, 3) && !odd_h && !odd_w) return square_gradient.template operator()<3, 0>();
-    if (is(shape.kernel, 5) && !odd_h && !odd_w) return square_gradient.template operator()<5, 0>();
+    const int64_t kernel = odd_h == odd_w && is(shape.kernel, shape.kernel.h) ? shape.kernel.h : 0;
+    if (kernel == 3 && odd_h)
+      return square_gradient.template operator()<StrideTwoGradient<T, 3, 1>>();
+    if (kernel == 3) return square_gradient.template operator()<StrideTwoGradient<T, 3, 0>>();
+    if (kernel == 5 && !odd_h)
+      return square_gradient.template operator()<StrideTwoGradient<T, 5, 0>>();
   }
   const Lattices lattices = correlation_lattices(problem);
   for (const CorrelationAxis& h : lattices.rows) {
-    for (const CorrelationAxis& w : lattices.columns) {
-      const Correlation lattice{h, w};
-      const bool square = h.taps == w.taps && h.stride == w.stride && h.stride <= 2 &&
-                          h.dilation == 1 && w.dilation == 1;
-      switch (square ? h.taps * 10 + h.stride : 0) {
-        case 31:
-          visit(MapCorrelation<T, SquareFilter<T, 3, 1>>(operands, lattice, map));
-          break;
-        case 32:
-          visit(MapCorrelation<T, SquareFilter<T, 3, 2>>(operands, lattice, map));
-          break;
-        case 51:
-          visit(MapCorrelation<T, SquareFilter<T, 5, 1>>(operands, lattice, map));
-          break;
-        case 52:
-          visit(MapCorrelation<T, SquareFilter<T, 5, 2>>(operands, lattice, map));
-          break;
-        case 71:
-          visit(MapCorrelation<T, SquareFilter<T, 7, 1>>(operands, lattice, map));
-          break;
-        default:
-          visit(MapCorrelation<T, AnyFilter<T>>(operands, lattice, map));
-      }
-    }
+    for (const CorrelationAxis& w : lattices.columns)
+      visit(MapCorrelation<T>(operands, {h, w}, map_filter<T>({h, w}), map));
   }
 }
 

@@ -64,7 +64,7 @@ class PixelCorrelation {
 
  private:
   // Largest number of pixels of a tile: their sums, a filter element and a sample are in registers.
-  static constexpr int64_t kPixels = 8;
+  static constexpr int kPixels = 8;
 
   // Pixels of a row of results that have the same taps inside the source. Steps are in elements:
   // from tap row to tap row, from tap to tap, and from pixel to pixel of the source or result.
@@ -120,19 +120,15 @@ class PixelCorrelation {
     clipped(w.count);
   }
 
-  // A tile whose taps all lie inside along a row: a few of the common filters are unrolled.
+  // A tile whose taps all lie inside along a row: the common filters are unrolled.
   template <int kCount>
   void fold_whole(const Tile& tile) const {
     const int64_t taps = tile.columns.last;
-    if (tile.pixel_step == tile.tap_step) {
-      if (taps == 1) return fold<kCount, 1, 1>(tile);
-      if (taps == 2) return fold<kCount, 2, 1>(tile);
-      if (taps == 3) return fold<kCount, 3, 1>(tile);
-      if (taps == 5) return fold<kCount, 5, 1>(tile);
-      if (taps == 7) return fold<kCount, 7, 1>(tile);
-    } else if (tile.pixel_step == 2 * tile.tap_step) {
-      if (taps == 3) return fold<kCount, 3, 2>(tile);
-      if (taps == 5) return fold<kCount, 5, 2>(tile);
+    if (taps == 3 && tile.pixel_step == tile.tap_step) return fold<kCount, 3, 1>(tile);
+    if (taps == 3 && tile.pixel_step == 2 * tile.tap_step) return fold<kCount, 3, 2>(tile);
+    if constexpr (kCount == kPixels) {
+      if (taps == 5 && tile.pixel_step == tile.tap_step) return fold<kCount, 5, 1>(tile);
+      if (taps == 7 && tile.pixel_step == tile.tap_step) return fold<kCount, 7, 1>(tile);
     }
     fold<kCount, 0, 0>(tile);
   }
@@ -145,7 +141,7 @@ class PixelCorrelation {
     if (dense) {
       for (; c + lanes<A> <= channels; c += lanes<A>) fold_channels<kCount, kTaps, kStep>(tile, c);
     }
-    for (; c < channels; c += lanes<A>) fold_any_channels<kCount>(tile, c);
+    for (; c < channels; c += lanes<A>) fold_any_channels(tile, kCount, c);
   }
 
   // A vector of adjacent channels. kTaps taps of a row, whose samples pixels share kStep taps
@@ -183,12 +179,12 @@ class PixelCorrelation {
   }
 
   // The last channels, or channels that are not adjacent.
-  template <int kCount>
-  void fold_any_channels(const Tile& tile, int64_t c) const {
+  __attribute__((noinline)) void fold_any_channels(const Tile& tile, int64_t pixels,
+                                                   int64_t c) const {
     const int64_t count = smaller(lanes<A>, factors_.channels - c);
     const int64_t step = operands_.source_stride.c, result_step = operands_.result_stride.c;
     const Values<T> source{tile.source, operands_.source_stride, 0};
-    for (int i = 0; i < kCount; ++i) {
+    for (int64_t i = 0; i < pixels; ++i) {
       Vec<A> sum = load(factors_.bias() + c);
       for (int64_t t = tile.rows.first; t < tile.rows.last; ++t) {
         for (int64_t s = tile.columns.first; s < tile.columns.last; ++s) {

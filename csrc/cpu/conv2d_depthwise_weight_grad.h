@@ -200,7 +200,8 @@ class MapProducts {
   const int64_t stack_;  // maps in scratch memory at once
 };
 
-// Products of channels_last maps, summed pixel by pixel in vectors of channels.
+// Products of channels_last maps, summed pixel by pixel in vectors of channels. The pixels of a few
+// rows are listed, and each vector of channels then takes the whole list at once.
 template <class T>
 class PixelProducts {
  public:
@@ -213,75 +214,131 @@ class PixelProducts {
     const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
     for (int64_t tap = 0; tap < h.taps * w.taps; ++tap)
       fill_run(to + tap * row, A(0), round_up(count, lanes<A>));
+    PixelList list;
     for (int64_t image = images.first; image < images.last; ++image) {
-      for (int64_t p = 0; p < h.count; ++p) add_row({image, channel, count, p, to, row});
+      for (int64_t p = 0; p < h.count; ++p) {
+        visit_spans(p, [&](Span span) {
+          add_origin(image, channel, p, span);
+          list.spans[list.count++] = span;
+          list.pixels += span.pixels;
+          if (list.count < kSpans && list.pixels < kPixels) return;
+          add_list(list, count, to, row);
+          list = {};
+        });
+      }
     }
+    add_list(list, count, to, row);
   }
 
  private:
-  // Pixels that share their taps, before the channels of a block turn to the next ones.
-  static constexpr int64_t kPixels = 32;
+  // Largest list. A sum in registers has at most about kPixels terms.
+  static constexpr int64_t kSpans = 32, kPixels = 256;
 
-  struct Row {
-    int64_t image, channel, count, index;
-    A* to;
-    int64_t to_row;
+  // Pixels side by side with the same taps inside the input.
+  struct Span {
+    int64_t first, pixels;
+    Range rows, columns;
+    int64_t input, gradient;  // elements: the first pixel's first tap, inside or not, and gradient
+    uint32_t inside;          // a bit for each tap of a list
+  };
+  struct PixelList {
+    int64_t count = 0, pixels = 0;
+    Span spans[kSpans];
   };
 
-  void add_row(const Row& row) const {
-    const CorrelationAxis& w = operands_.lattice.w;
+  template <class Visit>
+  void visit_spans(int64_t p, Visit visit) const {
+    const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
+    const Range rows = inside(h.taps, h.dilation, p * h.stride + h.offset, h.source);
     const int64_t reach = w.offset + (w.taps - 1) * w.dilation;
     const int64_t inner = inside(w.count, w.stride, w.offset, w.source).first;
     const int64_t outer = larger(inner, inside(w.count, w.stride, reach, w.source).last);
-    int64_t q = 0;
-    for (; q < inner; ++q) add_pixels(row, {q, q + 1});
-    for (; q < outer; q += kPixels) add_pixels(row, {q, smaller(outer, q + kPixels)});
-    for (q = outer; q < w.count; ++q) add_pixels(row, {q, q + 1});
+    const auto span = [&](int64_t q, int64_t pixels) {
+      visit({q, pixels, rows, inside(w.taps, w.dilation, q * w.stride + w.offset, w.source), 0, 0,
+             0});
+    };
+    for (int64_t q = 0; q < inner; ++q) span(q, 1);
+    for (int64_t q = inner; q < outer; q += kPixels) span(q, smaller(kPixels, outer - q));
+    for (int64_t q = outer; q < w.count; ++q) span(q, 1);
   }
 
-  // All pixels see the same taps inside the input.
-  void add_pixels(const Row& row, Range pixels) const {
+  void add_origin(int64_t image, int64_t channel, int64_t p, Span& span) const {
+    const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
+    span.input = at(operands_.input.stride, image, channel, p * h.stride + h.offset,
+                    span.first * w.stride + w.offset);
+    span.gradient = at(operands_.grad_output.stride, image, channel, p, span.first);
+  }
+
+  void add_list(PixelList& list, int64_t count, A* to, int64_t to_row) const {
     const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
     const Strides4 &input = operands_.input.stride, &grad = operands_.grad_output.stride;
-    const int64_t y = row.index * h.stride + h.offset, x = pixels.first * w.stride + w.offset;
-    const int64_t from = at(input, row.image, row.channel, y, x);
-    const int64_t gradient = at(grad, row.image, row.channel, row.index, pixels.first);
-    visit_taps(
-        inside(h.taps, h.dilation, y, h.source), inside(w.taps, w.dilation, x, w.source), w.taps,
-        [&](int64_t r, int64_t s) { return r * h.dilation * input.h + s * w.dilation * input.w; },
-        [&](const TapList& list) {
-          const bool dense = input.c == 1 && grad.c == 1;
-          int64_t c = 0;
-          if (dense) {
-            for (; c + lanes<A> <= row.count; c += lanes<A>)
-              multiply<true>(from + c, gradient + c, pixels, lanes<A>, list, row.to + c,
-                             row.to_row);
-          }
-          for (; c < row.count; c += lanes<A>)
-            multiply<false>(from + c * input.c, gradient + c * grad.c, pixels,
-                            smaller(lanes<A>, row.count - c), list, row.to + c, row.to_row);
-        });
+    const auto offset = [&](int64_t r, int64_t s) {
+      return r * h.dilation * input.h + s * w.dilation * input.w;
+    };
+    visit_taps({0, h.taps}, {0, w.taps}, w.taps, offset, [&](const TapList& taps) {
+      for (int64_t i = 0; i < list.count; ++i) find_inside(taps, list.spans[i]);
+      int64_t c = 0;
+      if (input.c == 1 && grad.c == 1) {
+        for (; c + lanes<A> <= count; c += lanes<A>)
+          multiply<true>(list, taps, c, lanes<A>, to + c, to_row);
+      }
+      for (; c < count; c += lanes<A>)
+        multiply<false>(list, taps, c, smaller(lanes<A>, count - c), to + c, to_row);
+    });
+  }
+
+  static constexpr uint32_t kAllInside = (1u << kTapsAtOnce) - 1;
+
+  void find_inside(const TapList& taps, Span& span) const {
+    const int64_t columns = operands_.lattice.w.taps;
+    span.inside = 0;
+    for (int64_t k = 0; k < taps.count; ++k) {
+      const int64_t r = taps.index[k] / columns, s = taps.index[k] % columns;
+      const bool is_inside = r >= span.rows.first && r < span.rows.last &&
+                             s >= span.columns.first && s < span.columns.last;
+      span.inside |= uint32_t(is_inside) << k;
+    }
+    // A repeated tap may be read where the one that it repeats is.
+    if (span.inside == (1u << taps.count) - 1) span.inside = kAllInside;
   }
 
   // kWhole: a whole vector of adjacent channels.
   template <bool kWhole>
-  CNNOPS_INLINE void multiply(int64_t from, int64_t gradient, Range pixels, int64_t count,
-                              const TapList& list, A* totals, int64_t total_row) const {
-    const Values<T>&input = operands_.input, &grad_output = operands_.grad_output;
+  void multiply(const PixelList& list, const TapList& taps, int64_t c, int64_t count, A* totals,
+                int64_t total_row) const {
     const auto fetch = [&](const Values<T>& values, int64_t at) {
-      return kWhole ? load(values.data + at) : values.fetch(at, values.stride.c, count);
+      return kWhole ? load(values.data + at + c)
+                    : values.fetch(at + c * values.stride.c, values.stride.c, count);
     };
-    Vec<A> sums[kTapsAtOnce] = {};
-    for (int64_t q = pixels.first; q < pixels.last; ++q) {
-      const Vec<A> grad = fetch(grad_output, gradient);
+    const int64_t step = operands_.lattice.w.stride * operands_.input.stride.w;
+    int64_t offset[kTapsAtOnce];
+    Vec<A> sums[kTapsAtOnce];
 #pragma GCC unroll 16
-      for (int64_t k = 0; k < kTapsAtOnce; ++k)
-        sums[k] = multiply_add<A>(fetch(input, from + list.offset[k]), grad, sums[k]);
-      from += operands_.lattice.w.stride * input.stride.w;
-      gradient += grad_output.stride.w;
+    for (int64_t k = 0; k < kTapsAtOnce; ++k) offset[k] = taps.offset[k], sums[k] = Vec<A>{};
+    for (int64_t i = 0; i < list.count; ++i) {
+      const Span& span = list.spans[i];
+      int64_t from = span.input, gradient = span.gradient;
+      for (int64_t q = 0; q < span.pixels; ++q) {
+        const Vec<A> grad = fetch(operands_.grad_output, gradient);
+        if (span.inside == kAllInside) {
+#pragma GCC unroll 16
+          for (int64_t k = 0; k < kTapsAtOnce; ++k)
+            sums[k] = multiply_add<A>(fetch(operands_.input, from + offset[k]), grad, sums[k]);
+        } else {
+#pragma GCC unroll 16
+          for (int64_t k = 0; k < kTapsAtOnce; ++k) {
+            if ((span.inside >> k & 1) != 0)
+              sums[k] = multiply_add<A>(fetch(operands_.input, from + offset[k]), grad, sums[k]);
+          }
+        }
+        from += step;
+        gradient += operands_.grad_output.stride.w;
+      }
     }
-    for (int64_t k = 0; k < list.count; ++k) {
-      A* total = totals + list.index[k] * total_row;
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < kTapsAtOnce; ++k) {
+      if (k >= taps.count) break;
+      A* total = totals + taps.index[k] * total_row;
       store(total, load(total) + sums[k]);
     }
   }
