@@ -25,21 +25,6 @@ struct WindowOp {
   }
 };
 
-// From the input to the output.
-CNNOPS_INLINE WindowProblem forward_windows(const Pool2dShape& shape) {
-  return {shape.batch, shape.channels, shape.output,
-          reachable(forward_lattices(window_grid(shape))), shape.kernel.w};
-}
-
-// From the output back to the input.
-CNNOPS_INLINE WindowProblem gradient_windows(const Pool2dShape& shape) {
-  return {shape.batch, shape.channels, shape.input, gradient_lattices(window_grid(shape)),
-          shape.kernel.w};
-}
-
-// A map with one value an output position, shared by all images and channels.
-CNNOPS_INLINE Strides4 shared_map(const Pool2dShape& shape) { return {0, 0, shape.output.w, 1}; }
-
 // An execution whose workspace starts after the part that `arena` has handed out.
 CNNOPS_INLINE Execution beyond(const Execution& execution, const Arena& arena) {
   return {execution.parallel_for, execution.threads, execution.workspace + arena.size()};

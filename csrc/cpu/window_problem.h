@@ -1,6 +1,5 @@
 // Window operations: every result is a fold over the source samples its window covers, each channel
-// for itself. Pooling forward and backward and the depthwise convolution differ only in what an
-// operation does with a sample.
+// for itself.
 //
 // An operation is a struct `Op` with
 // - A: the type it computes in;
