@@ -21,13 +21,6 @@ auto with_storage(DType dtype, Body body) {
   __builtin_unreachable();
 }
 
-// body.operator()<A>() with the type that a dtype is computed in.
-template <class Body>
-auto with_accumulate(DType dtype, Body body) {
-  if (dtype == DType::kFloat64) return body.template operator()<double>();
-  return body.template operator()<float>();
-}
-
 // with_storage for a dtype that is computed in A.
 template <class A, class Body>
 auto with_storage_of(DType dtype, Body body) {

@@ -84,7 +84,7 @@ class PoolFold {
         });
       }
     }
-    finish<1>(constants, place, {}, state);
+    finish<1>(constants, place, {}, state, false);
   }
 
  private:
@@ -161,20 +161,39 @@ class PoolFold {
     }
   }
 
-  void fold_series(const Constants& constants, Window window, Place place, const Step& next,
+  // Everything is passed by value: what is stored could otherwise change it, and it would be read
+  // again after every store.
+  void fold_series(Constants constants, Window window, Place place, Step next,
                    int64_t count) const {
-    fold_blocks<4>(constants, window, place, next, count);
-    fold_blocks<2>(constants, window, place, next, count);
-    fold_blocks<1>(constants, window, place, next, count);
+    const bool stream = kStreams && tiles_.stream;
+    if (Op::kSweeps == 1 && window.rows == 1 && window.columns == 1)
+      return fold_single_taps(constants, window, place, next, count, stream);
+    fold_blocks<4>(constants, window, place, next, count, stream);
+    fold_blocks<2>(constants, window, place, next, count, stream);
+    fold_blocks<1>(constants, window, place, next, count, stream);
+  }
+
+  // Windows of one tap, as those of gradients where windows do not overlap.
+  CNNOPS_INLINE void fold_single_taps(const Constants& constants, Window window, Place place,
+                                      const Step& next, int64_t count, bool stream) const {
+    for (; count > 0; --count) {
+      State state[1];
+      start<1>(constants, place, next, state);
+      Vec<A> other{};
+      if constexpr (Op::kSources > 1) other = load(window.source[1]);
+      op_.template step<0>(state[0], load(window.source[0]), other, window.tap);
+      finish<1>(constants, place, next, state, stream);
+      move(window, place, next, 1);
+    }
   }
 
   // As many whole blocks of the series as `count` holds. The results of a block share a window's
   // addresses and hide each other's latency.
   template <int64_t kCount>
   CNNOPS_INLINE void fold_blocks(const Constants& constants, Window& window, Place& place,
-                                 const Step& next, int64_t& count) const {
+                                 const Step& next, int64_t& count, bool stream) const {
     for (; count >= kCount; count -= kCount) {
-      fold_block<kCount>(constants, window, place, next);
+      fold_block<kCount>(constants, window, place, next, stream);
       move(window, place, next, kCount);
     }
   }
@@ -187,7 +206,7 @@ class PoolFold {
 
   template <int64_t kCount>
   CNNOPS_INLINE void fold_block(const Constants& constants, const Window& window,
-                                const Place& place, const Step& next) const {
+                                const Place& place, const Step& next, bool stream) const {
     State states[kCount];
     start<kCount>(constants, place, next, states);
     sweep<0, kCount>(window, next, states);
@@ -197,7 +216,7 @@ class PoolFold {
       for (int64_t i = 0; i < kCount; ++i) unsettled |= op_.unsettled(states[i]);
       if (unsettled) sweep<1, kCount>(window, next, states);
     }
-    finish<kCount>(constants, place, next, states);
+    finish<kCount>(constants, place, next, states, stream);
   }
 
   template <int64_t kCount>
@@ -213,12 +232,12 @@ class PoolFold {
 
   template <int64_t kCount>
   CNNOPS_INLINE void finish(const Constants& constants, const Place& place, const Step& next,
-                            State* states) const {
+                            State* states, bool streamed) const {
 #pragma GCC unroll 4
     for (int64_t i = 0; i < kCount; ++i) {
       A* to = place.result[0] + i * next.result[0];
       const Vec<A> value = op_.value(states[i], constants);
-      if (kStreams && tiles_.stream) {
+      if (streamed) {
         stream(to, value);
       } else {
         store(to, value);

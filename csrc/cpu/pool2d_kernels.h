@@ -10,51 +10,32 @@ static int64_t pool2d_workspace(const Pool2dProblem&, int64_t threads) {
   return pool_workspace(threads);
 }
 
-static void max_forward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
-                        const Execution& execution) {
-  with_accumulate(problem.dtype,
-                  [&]<class A>() { MaxPool2d<A>::forward(problem, tensors, execution); });
-}
-static void max_forward_with_offsets(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
-                                     const Execution& execution) {
-  with_accumulate(problem.dtype, [&]<class A>() {
-    MaxPool2d<A>::forward_with_offsets(problem, tensors, execution);
-  });
-}
-static void max_backward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
-                         const Execution& execution) {
-  with_accumulate(problem.dtype,
-                  [&]<class A>() { MaxPool2d<A>::backward(problem, tensors, execution); });
-}
-static void max_select(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
-                       const Execution& execution) {
-  with_accumulate(problem.dtype,
-                  [&]<class A>() { MaxPool2d<A>::select(problem, tensors, execution); });
-}
-static void avg_forward(const Pool2dProblem& problem, const AvgPool2dTensors& tensors,
-                        const Execution& execution) {
-  with_accumulate(problem.dtype,
-                  [&]<class A>() { AvgPool2d<A>::forward(problem, tensors, execution); });
-}
-static void avg_backward(const Pool2dProblem& problem, const AvgPool2dTensors& tensors,
-                         const Execution& execution) {
-  with_accumulate(problem.dtype,
-                  [&]<class A>() { AvgPool2d<A>::backward(problem, tensors, execution); });
-}
-static void lp_forward(const Pool2dProblem& problem, const LPPool2dTensors& tensors,
-                       const Execution& execution) {
-  with_accumulate(problem.dtype,
-                  [&]<class A>() { LPPool2d<A>::forward(problem, tensors, execution); });
-}
-static void lp_backward(const Pool2dProblem& problem, const LPPool2dTensors& tensors,
-                        const Execution& execution) {
-  with_accumulate(problem.dtype,
-                  [&]<class A>() { LPPool2d<A>::backward(problem, tensors, execution); });
+// The kernel of all dtypes: half types are computed in float.
+template <class Tensors, Pool2dKernel<Tensors> kInFloat, Pool2dKernel<Tensors> kInDouble>
+void pool2d_kernel(const Pool2dProblem& problem, const Tensors& tensors,
+                   const Execution& execution) {
+  (problem.dtype == DType::kFloat64 ? kInDouble : kInFloat)(problem, tensors, execution);
 }
 
 extern const Pool2dKernels kPool2dKernels;
-const Pool2dKernels kPool2dKernels{pool2d_workspace, max_forward, max_forward_with_offsets,
-                                   max_backward,     max_select,  avg_forward,
-                                   avg_backward,     lp_forward,  lp_backward};
+const Pool2dKernels kPool2dKernels{
+    .workspace = pool2d_workspace,
+    .max_forward =
+        pool2d_kernel<MaxPool2dTensors, MaxPool2d<float>::forward, MaxPool2d<double>::forward>,
+    .max_forward_with_offsets =
+        pool2d_kernel<MaxPool2dTensors, MaxPool2d<float>::forward_with_offsets,
+                      MaxPool2d<double>::forward_with_offsets>,
+    .max_backward =
+        pool2d_kernel<MaxPool2dTensors, MaxPool2d<float>::backward, MaxPool2d<double>::backward>,
+    .max_select =
+        pool2d_kernel<MaxPool2dTensors, MaxPool2d<float>::select, MaxPool2d<double>::select>,
+    .avg_forward =
+        pool2d_kernel<AvgPool2dTensors, AvgPool2d<float>::forward, AvgPool2d<double>::forward>,
+    .avg_backward =
+        pool2d_kernel<AvgPool2dTensors, AvgPool2d<float>::backward, AvgPool2d<double>::backward>,
+    .lp_forward =
+        pool2d_kernel<LPPool2dTensors, LPPool2d<float>::forward, LPPool2d<double>::forward>,
+    .lp_backward =
+        pool2d_kernel<LPPool2dTensors, LPPool2d<float>::backward, LPPool2d<double>::backward>};
 
 }  // namespace cnnops::CNNOPS_TARGET

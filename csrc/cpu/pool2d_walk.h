@@ -257,7 +257,7 @@ class PoolWalk {
     return {arena.take<A>(area.size() * sample), area.columns * sample, sample, area};
   }
 
-  // A cache line of AVX2's, so that little of what is fetched belongs to other blocks.
+  // Two vectors of AVX2 fill a cache line: less would fetch lines for their halves.
   static constexpr int64_t kLeastVectors = 2;
   // Samples a task has at most, in vectors: enough to hide its start, and little enough that
   // threads find enough tasks.
