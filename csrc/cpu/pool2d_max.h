@@ -1,9 +1,9 @@
 // Max pooling: the maximum of a window, with the first of equal values winning and NaN winning over
-// all, as torch's. Which position of the window won is kept as a small offset: its gradient is
-// gathered through the offsets, so that nothing is scattered, and nothing is summed in an order
-// that threads could change.
+// all, as torch's. Which position of the window won is kept as a small offset, by which its gradient
+// finds the sample.
 #pragma once
 
+#include "pool2d_max_scatter.h"
 #include "pool2d_walk.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -113,6 +113,8 @@ struct MaxPool2d {
 
   static void backward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
                        const Execution& execution) {
+    if (!problem.channels_last && !is_half(problem.dtype))
+      return scatter(problem, tensors, execution);
     PoolTensors<A> of{};
     of.source[0] = values<A>(problem, tensors.values);
     of.source[1] = positions<A>(problem, as_read(tensors.offsets));
@@ -130,6 +132,17 @@ struct MaxPool2d {
   }
 
  private:
+  static bool is_half(DType dtype) { return dtype == DType::kBFloat16 || dtype == DType::kFloat16; }
+
+  static void scatter(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
+                      const Execution& execution) {
+    if (problem.shape.kernel.h * problem.shape.kernel.w <= kSmallWindow) {
+      MaxScatter<A, uint8_t>(problem.shape, tensors).run(execution);
+    } else {
+      MaxScatter<A, int32_t>(problem.shape, tensors).run(execution);
+    }
+  }
+
   static ConstTensor as_read(const MutableTensor& tensor) { return {tensor.data, tensor.stride}; }
 };
 
