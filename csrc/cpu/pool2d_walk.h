@@ -88,9 +88,9 @@ class PoolWalk {
     const auto fits = [&](int64_t rows) {
       return tile_samples(rows, columns_) * vectors_ <= kTileCapacity;
     };
-    while (!fits(1) && vectors_ > kLeastVectors) vectors_ = divide_up(vectors_, 2);
-    while (!fits(1) && columns_ > 1) columns_ = divide_up(columns_, 2);
+    while (!fits(1) && columns_ > kFewColumns) columns_ = divide_up(columns_, 2);
     while (!fits(1) && vectors_ > 1) vectors_ = divide_up(vectors_, 2);
+    while (!fits(1) && columns_ > 1) columns_ = divide_up(columns_, 2);
     in_parts_ = !fits(1);
     rows_ = 1;
     const int64_t most =
@@ -257,8 +257,9 @@ class PoolWalk {
     return {arena.take<A>(area.size() * sample), area.columns * sample, sample, area};
   }
 
-  // Two vectors of AVX2 fill a cache line: less would fetch lines for their halves.
-  static constexpr int64_t kLeastVectors = 2;
+  // Blocks of fewer columns read too many of their neighbours' samples again; blocks of fewer
+  // channels read memory in pieces.
+  static constexpr int64_t kFewColumns = 16;
   // Samples a task has at most, in vectors: enough to hide its start, and little enough that
   // threads find enough tasks.
   static constexpr int64_t kTaskSamples = 4096;
