@@ -269,7 +269,8 @@ class PixelProducts {
     span.gradient = at(operands_.grad_output.stride, image, channel, p, span.first);
   }
 
-  void add_list(PixelList& list, int64_t count, A* to, int64_t to_row) const {
+  __attribute__((noinline)) void add_list(PixelList& list, int64_t count, A* to,
+                                          int64_t to_row) const {
     const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
     const Strides4 &input = operands_.input.stride, &grad = operands_.grad_output.stride;
     const auto offset = [&](int64_t r, int64_t s) {
@@ -279,11 +280,10 @@ class PixelProducts {
       for (int64_t i = 0; i < list.count; ++i) find_inside(taps, list.spans[i]);
       int64_t c = 0;
       if (input.c == 1 && grad.c == 1) {
-        for (; c + lanes<A> <= count; c += lanes<A>)
-          multiply<true>(list, taps, c, lanes<A>, to + c, to_row);
+        for (; c + lanes<A> <= count; c += lanes<A>) multiply(list, taps, c, to + c, to_row);
       }
       for (; c < count; c += lanes<A>)
-        multiply<false>(list, taps, c, smaller(lanes<A>, count - c), to + c, to_row);
+        multiply_any(list, taps, c, smaller(lanes<A>, count - c), to + c, to_row);
     });
   }
 
@@ -302,14 +302,10 @@ class PixelProducts {
     if (span.inside == (1u << taps.count) - 1) span.inside = kAllInside;
   }
 
-  // kWhole: a whole vector of adjacent channels.
-  template <bool kWhole>
-  void multiply(const PixelList& list, const TapList& taps, int64_t c, int64_t count, A* totals,
+  // A whole vector of adjacent channels.
+  void multiply(const PixelList& list, const TapList& taps, int64_t c, A* totals,
                 int64_t total_row) const {
-    const auto fetch = [&](const Values<T>& values, int64_t at) {
-      return kWhole ? load(values.data + at + c)
-                    : values.fetch(at + c * values.stride.c, values.stride.c, count);
-    };
+    const T *input = operands_.input.data + c, *grad_output = operands_.grad_output.data + c;
     const int64_t step = operands_.lattice.w.stride * operands_.input.stride.w;
     int64_t offset[kTapsAtOnce];
     Vec<A> sums[kTapsAtOnce];
@@ -317,18 +313,18 @@ class PixelProducts {
     for (int64_t k = 0; k < kTapsAtOnce; ++k) offset[k] = taps.offset[k], sums[k] = Vec<A>{};
     for (int64_t i = 0; i < list.count; ++i) {
       const Span& span = list.spans[i];
-      int64_t from = span.input, gradient = span.gradient;
+      const T *from = input + span.input, *gradient = grad_output + span.gradient;
       for (int64_t q = 0; q < span.pixels; ++q) {
-        const Vec<A> grad = fetch(operands_.grad_output, gradient);
+        const Vec<A> grad = load(gradient);
         if (span.inside == kAllInside) {
 #pragma GCC unroll 16
           for (int64_t k = 0; k < kTapsAtOnce; ++k)
-            sums[k] = multiply_add<A>(fetch(operands_.input, from + offset[k]), grad, sums[k]);
+            sums[k] = multiply_add<A>(load(from + offset[k]), grad, sums[k]);
         } else {
 #pragma GCC unroll 16
           for (int64_t k = 0; k < kTapsAtOnce; ++k) {
             if ((span.inside >> k & 1) != 0)
-              sums[k] = multiply_add<A>(fetch(operands_.input, from + offset[k]), grad, sums[k]);
+              sums[k] = multiply_add<A>(load(from + offset[k]), grad, sums[k]);
           }
         }
         from += step;
@@ -340,6 +336,30 @@ class PixelProducts {
       if (k >= taps.count) break;
       A* total = totals + taps.index[k] * total_row;
       store(total, load(total) + sums[k]);
+    }
+  }
+
+  // The last channels, or channels that are not adjacent: one tap after another.
+  void multiply_any(const PixelList& list, const TapList& taps, int64_t c, int64_t count, A* totals,
+                    int64_t total_row) const {
+    const Values<T>&input = operands_.input, &grad_output = operands_.grad_output;
+    const int64_t step = operands_.lattice.w.stride * input.stride.w;
+    for (int64_t k = 0; k < taps.count; ++k) {
+      Vec<A> sum{};
+      for (int64_t i = 0; i < list.count; ++i) {
+        const Span& span = list.spans[i];
+        if ((span.inside >> k & 1) == 0) continue;
+        int64_t from = span.input + taps.offset[k] + c * input.stride.c;
+        int64_t gradient = span.gradient + c * grad_output.stride.c;
+        for (int64_t q = 0; q < span.pixels; ++q) {
+          sum = multiply_add<A>(input.fetch(from, input.stride.c, count),
+                                grad_output.fetch(gradient, grad_output.stride.c, count), sum);
+          from += step;
+          gradient += grad_output.stride.w;
+        }
+      }
+      A* total = totals + taps.index[k] * total_row;
+      store(total, load(total) + sum);
     }
   }
 
