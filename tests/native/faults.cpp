@@ -88,7 +88,8 @@ constexpr Fault kFaults[] = {
      }},
     {"overflow",
      [](const Conv2dProblem& problem, const Conv2dTensors&, const Execution&) {
-       sink = char(problem.shape.batch * INT64_MAX + problem.shape.batch * INT64_MAX);
+       volatile int64_t largest = INT64_MAX;
+       largest = largest + problem.shape.batch;
      }},
 #endif
 };
