@@ -75,9 +75,8 @@ constexpr Fault kFaults[] = {
     {"race",
      [](const Conv2dProblem&, const Conv2dTensors& tensors, const Execution& execution) {
        cnnops::parallel(execution, 64, [&](int64_t, int64_t) {
-         char* byte = bytes(tensors.output);
+         volatile char* byte = bytes(tensors.output);
          *byte = *byte;
-         asm volatile("" : : "r"(byte) : "memory");
        });
      }},
 #endif
