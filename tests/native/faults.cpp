@@ -75,9 +75,8 @@ constexpr Fault kFaults[] = {
     {"race",
      [](const Conv2dProblem&, const Conv2dTensors& tensors, const Execution& execution) {
        cnnops::parallel(execution, 64, [&](int64_t, int64_t) {
-         char* byte = bytes(tensors.output);
+         volatile char* byte = bytes(tensors.output);
          *byte = *byte;
-         asm volatile("" : : "r"(byte) : "memory");
        });
      }},
 #endif
@@ -88,7 +87,8 @@ constexpr Fault kFaults[] = {
      }},
     {"overflow",
      [](const Conv2dProblem& problem, const Conv2dTensors&, const Execution&) {
-       sink = char(problem.shape.batch * INT64_MAX + problem.shape.batch * INT64_MAX);
+       volatile int64_t largest = INT64_MAX;
+       largest = largest + problem.shape.batch;
      }},
 #endif
 };
