@@ -17,7 +17,7 @@ class ImplicitGemm {
 
   static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                   const Execution& execution) {
-    if (covers_whole_map(problem.shape) && is_flat(problem.shape, tensors)) {
+    if (covers_whole_map(problem.shape) && is_flat(problem, tensors)) {
       run_as_is(flat(problem), flat(tensors), execution);
     } else {
       run_as_is(problem, tensors, execution);

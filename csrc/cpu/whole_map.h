@@ -20,8 +20,11 @@ CNNOPS_INLINE Conv2dProblem flat(Conv2dProblem problem) {
   return problem;
 }
 
-// The samples of one image or filter lie side by side, in the order of both tensors.
-CNNOPS_INLINE bool is_flat(const Conv2dShape& shape, const Conv2dTensors& tensors) {
+// Whether the samples of one image or filter lie side by side, in the same order in both tensors. A
+// bias of the input, which all samples of a channel share, is not one of single samples.
+CNNOPS_INLINE bool is_flat(const Conv2dProblem& problem, const Conv2dTensors& tensors) {
+  if (problem.pass == Conv2dPass::kInputGrad && tensors.bias != nullptr) return false;
+  const Conv2dShape& shape = problem.shape;
   const Strides4 &x = tensors.input.stride, &w = tensors.weight.stride;
   const int64_t rows = shape.input.h, columns = shape.input.w, channels = shape.in_channels;
   const auto contiguous = [&](const Strides4& stride) {
