@@ -113,8 +113,7 @@ struct MaxPool2d {
 
   static void backward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
                        const Execution& execution) {
-    if (!problem.channels_last && !is_half(problem.dtype))
-      return scatter(problem, tensors, execution);
+    if (scatters(problem)) return scatter(problem, tensors, execution);
     PoolTensors<A> of{};
     of.source[0] = values<A>(problem, tensors.values);
     of.source[1] = positions<A>(problem, as_read(tensors.offsets));
@@ -132,7 +131,12 @@ struct MaxPool2d {
   }
 
  private:
-  static bool is_half(DType dtype) { return dtype == DType::kBFloat16 || dtype == DType::kFloat16; }
+  // Without dilation every window has a sample inside the map.
+  static bool scatters(const Pool2dProblem& problem) {
+    const bool is_half = problem.dtype == DType::kBFloat16 || problem.dtype == DType::kFloat16;
+    const Pair& dilation = problem.shape.dilation;
+    return !problem.channels_last && !is_half && dilation.h == 1 && dilation.w == 1;
+  }
 
   static void scatter(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
                       const Execution& execution) {

@@ -61,8 +61,7 @@ class MaxScatter {
     }
   }
   int64_t computed_distance(int64_t offset) const {
-    return offset / shape_.kernel.w * shape_.dilation.h * shape_.input.w +
-           offset % shape_.kernel.w * shape_.dilation.w;
+    return offset / shape_.kernel.w * shape_.input.w + offset % shape_.kernel.w;
   }
 
   static constexpr bool kTabled = sizeof(Offset) == 1;
