@@ -17,10 +17,10 @@ OWN = {"lenet5": (1, 61_706), "resnet20": (3, 269_722), "plain8": (3, 436_458)}
 TORCHVISION = {"alexnet": 64, "vgg19": 64, "googlenet": 64, "resnet152": 64}
 
 # Largest error allowed to an output and to a parameter's gradient, as a share of the largest
-# magnitude in the same tensor. In float32 rounding errors, those of Winograd algorithms most of all,
-# decide on which side of zero a few of a deep network's millions of rectifiers stand, which shows in
-# the gradients of all layers before them; float64 has no such luck and shows that both networks
-# compute the same function.
+# magnitude in the same tensor. In float32 rounding errors, those of Winograd algorithms most of
+# all, decide on which side of zero a few of a deep network's millions of rectifiers stand, which
+# shows in the gradients of all layers before them; float64 has no such luck and shows that both
+# networks compute the same function.
 TOLERANCES = {torch.float32: (1e-4, 1e-1), torch.float64: (1e-9, 1e-9)}
 
 
