@@ -183,7 +183,7 @@ class PixelCorrelation {
                                                    int64_t c) const {
     const int64_t count = smaller(lanes<A>, factors_.channels - c);
     const int64_t step = operands_.source_stride.c, result_step = operands_.result_stride.c;
-    const Values<T> source{tile.source, operands_.source_stride, 0};
+    const Values<T> source{tile.source, operands_.source_stride};
     for (int64_t i = 0; i < pixels; ++i) {
       Vec<A> sum = load(factors_.bias() + c);
       for (int64_t t = tile.rows.first; t < tile.rows.last; ++t) {

@@ -400,8 +400,8 @@ class DepthwiseWeightGrad {
   DepthwiseWeightGrad(const Conv2dProblem& problem, const Conv2dTensors& tensors)
       : operands_{problem.shape,
                   whole_lattice(problem.shape),
-                  {static_cast<const T*>(tensors.input.data), tensors.input.stride, 0},
-                  {static_cast<const T*>(tensors.output.data), tensors.output.stride, 0}},
+                  {static_cast<const T*>(tensors.input.data), tensors.input.stride},
+                  {static_cast<const T*>(tensors.output.data), tensors.output.stride}},
         channels_(blocking(problem.shape.groups, problem.channels_last ? kPixelChannels : lanes<A>,
                            lanes<A>)),
         runs_(blocking(problem.shape.batch,

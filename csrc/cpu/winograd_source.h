@@ -32,7 +32,7 @@ void gather_lanes(const T* from, int64_t sample_stride, int64_t channel_stride, 
     return;
   }
   int64_t i = 0;
-  for (; i < count && count - i > 1; i += kLanes, to += kLanes * to_row, from += kLanes) {
+  for (; count - i > 1; i += kLanes, to += kLanes * to_row, from += kLanes) {
     const int64_t columns = smaller(kLanes, count - i);
     Vec<float> block[kLanes];
 #pragma GCC unroll 16
