@@ -109,7 +109,7 @@ struct L2Forward : LPForwardOp<A> {
   // Sums outside the range, but for those of zeros.
   static Ints<A> beyond(const State& state) {
     const Ints<A> safe = (state.sum >= splat<A>(kLeast)) & (state.sum <= splat<A>(kMost));
-    return ~safe & ((state.bits + state.bits) != 0);
+    return ~safe & (bit_cast<Ints<A>>(absolute<A>(bit_cast<Vec<A>>(state.bits))) != 0);
   }
 };
 
