@@ -96,7 +96,7 @@ struct Winograd {
     const Conv2dShape& shape = problem.shape;
     const TileGrid grid = forward_grid<Scheme>(shape);
     const double in = double(round_up(shape.in_channels, lanes<float>)),
-                 out = double(round_up(shape.out_channels, kTileColumns<float>));
+                 out = double(round_up(shape.out_channels, lanes<float>));
     return kWinogradProducts<Scheme> *
            (double(grid.tiles()) * (in * out + kSource * in + kResult * out) +
             kFilter / kImages * in * out);

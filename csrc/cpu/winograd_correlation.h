@@ -97,7 +97,7 @@ class WinogradCorrelation {
 
     BlockScratch(const WinogradCorrelation& call, Arena& arena)
         : factors(call.take_factors(call.block_, arena)),
-          products(TileMatrices::take<Scheme>(call.block_, call.panels_ * kWidth, arena)),
+          products(TileMatrices::take<Scheme>(call.block_, call.operands_.produce, arena)),
           source(smaller(call.block_, call.grid_.w.tiles), arena),
           result(smaller(call.block_, call.grid_.w.tiles), arena) {}
   };
@@ -124,8 +124,8 @@ class WinogradCorrelation {
     for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
       for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
         multiply_products(i, tiles.last - tiles.first, c, filter,
-                          filter.template factors<Scheme>(i) + c * kWidth, panels_, scratch.factors,
-                          scratch.products);
+                          filter.template factors<Scheme>(i) + c * kWidth, operands_.produce,
+                          scratch.factors, scratch.products);
       }
     }
     transform_result(tiles, {0, operands_.produce}, scratch.products, scratch.result);
@@ -172,7 +172,7 @@ class WinogradCorrelation {
       }
       for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
         multiply_products(i, tiles_, c, scratch.filter, scratch.filter.template factors<Scheme>(i),
-                          panels, factors, scratch.products);
+                          channels.last - channels.first, factors, scratch.products);
       }
     }
     transform_result({0, tiles_}, channels, scratch.products, scratch.result);
@@ -193,13 +193,14 @@ class WinogradCorrelation {
     });
   }
 
-  // Adds the products `index` of the reduced channels from c on, kWinogradDepth of them at most.
+  // Adds the products `index` of the reduced channels from c on, kWinogradDepth of them at most, for
+  // `produce` channels of the result.
   void multiply_products(int index, int64_t tiles, int64_t c, const WinogradFilter& filter,
-                         const float* vectors, int64_t panels, const TileMatrices& factors,
+                         const float* vectors, int64_t produce, const TileMatrices& factors,
                          const TileMatrices& products) const {
     float* sums = products.data + index * products.stride;
     multiply<float>({.rows = tiles,
-                     .columns = panels * kWidth,
+                     .columns = round_up(produce, lanes<float>),
                      .depth = smaller(kWinogradDepth, operands_.reduce - c),
                      .scalars = factors.data + index * factors.stride + c,
                      .scalar_panel = kTileRows * factors.row,

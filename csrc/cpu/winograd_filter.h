@@ -7,7 +7,8 @@
 namespace cnnops::CNNOPS_TARGET {
 
 // Factors in the order in which register tiles read them:
-// [panel][factor (i, j)][reduced channel][panel's channel], zeros where the last panel ends.
+// [panel][factor (i, j)][reduced channel][panel's channel], zeros where the last panel's last vector
+// ends.
 struct WinogradFilter {
   int64_t factor_stride, panel_stride;  // floats
   float* data;
@@ -44,12 +45,13 @@ class FilterTransform {
   // `place` and channel `origin` on are in memory.
   void run(const WinogradFilter& factors, int64_t place, int64_t panel, int64_t first, int64_t last,
            int64_t origin = 0) const {
+    constexpr int64_t kWidth = WinogradFilter::kWidth;
+    const int64_t channel = panel * kWidth, channels = smaller(kWidth, produce_ - channel);
     for (int64_t c = first; c < last; ++c) {
-      for (int64_t v = 0; v < WinogradFilter::kWidth; v += kLanes) {
-        transform(
-            panel * WinogradFilter::kWidth + v, c,
-            factors.data + place * factors.panel_stride + (c - origin) * WinogradFilter::kWidth + v,
-            factors.factor_stride);
+      for (int64_t v = 0; v < channels; v += kLanes) {
+        transform(channel + v, c,
+                  factors.data + place * factors.panel_stride + (c - origin) * kWidth + v,
+                  factors.factor_stride);
       }
     }
   }
@@ -79,8 +81,7 @@ class FilterTransform {
 
   // taps[r][s][lane]
   void load_taps(int64_t produce, int64_t reduce, float* taps) const {
-    const int64_t channels = larger<int64_t>(0, smaller(kLanes, produce_ - produce));
-    if (channels == 0) return fill_run(taps, 0.f, kTaps * kTaps * kLanes);
+    const int64_t channels = smaller(kLanes, produce_ - produce);
     const T* from =
         filter_.data + produce * filter_.produce_stride + reduce * filter_.reduce_stride;
     // The channels of a vector lie in streams of their own, too many for the hardware to foresee.
