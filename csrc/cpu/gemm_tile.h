@@ -10,6 +10,7 @@
 // reduction at that of its blocks.
 #pragma once
 
+#include "ahead.h"
 #include "runs.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -25,6 +26,7 @@ struct TileOperands {
   int64_t start_row;     // stride of i; j is contiguous
   A* sums;
   int64_t sums_row;  // stride of i; j is contiguous
+  FetchedLines ahead;
 };
 
 // Rows of a tile so many vectors wide: its sums, one row of vectors and a broadcast fit the
@@ -43,7 +45,9 @@ void multiply_tile(const TileOperands<A>& tile) {
   Vec<A> sums[kRows][kVectors] = {};
   const A* scalars = tile.scalars;
   const A* vectors = tile.vectors;
+  const char* ahead = tile.ahead.first;
   for (int64_t k = 0; k < tile.depth; ++k) {
+    __builtin_prefetch(ahead, 0, 2);
     Vec<A> column[kVectors];
 #pragma GCC unroll 16
     for (int j = 0; j < kVectors; ++j) column[j] = load(vectors + j * lanes<A>);
@@ -56,6 +60,7 @@ void multiply_tile(const TileOperands<A>& tile) {
     }
     scalars += tile.scalar_depth;
     vectors += tile.vector_depth;
+    ahead += tile.ahead.step;
   }
   if (tile.start != nullptr) {
 #pragma GCC unroll 16
@@ -107,6 +112,7 @@ struct Product {
   int64_t start_panel, start_row;
   A* sums;  // panels lie side by side
   int64_t sums_row;
+  Ahead ahead = {};
 };
 
 template <class A>
@@ -138,6 +144,7 @@ void multiply_edge(TileOperands<A> tile, int64_t rows, int64_t columns) {
 
 template <class A>
 void multiply(const Product<A>& product) {
+  Ahead ahead = product.ahead;
   for (int64_t j = 0; j * kTileColumns<A> < product.columns; ++j) {
     const int64_t columns = smaller(kTileColumns<A>, product.columns - j * kTileColumns<A>);
     const int64_t vectors = divide_up(columns, lanes<A>), height = tile_height(product, vectors);
@@ -157,6 +164,7 @@ void multiply(const Product<A>& product) {
           .start_row = product.start_row,
           .sums = product.sums + i * product.sums_row + j * kTileColumns<A>,
           .sums_row = product.sums_row,
+          .ahead = ahead.take(product.depth, product.scalars),
       };
       if (columns == vectors * lanes<A>) {
         tile_kernel<A>(rows, vectors)(tile);

@@ -21,6 +21,14 @@ namespace cnnops::CNNOPS_TARGET {
 // kPartialBytes. One run there always is, with sums as large as the weight.
 inline constexpr int64_t kRunPixels = 1024, kPartialBytes = 8 << 20;
 
+// The pixels [first_pixel, first_pixel + pixels) of a few images.
+struct PixelBlock {
+  int64_t first_image, images;
+  int64_t first_pixel, pixels;
+
+  int64_t all_pixels() const { return images * pixels; }
+};
+
 template <class T>
 struct WeightGradOperands {
   Conv2dShape shape;
@@ -35,6 +43,15 @@ struct WeightGradOperands {
   int64_t produce() const { return shape.out_channels / shape.groups; }
   int64_t depth() const { return reduce() * shape.kernel.h * shape.kernel.w; }
   int64_t pixels() const { return shape.output.h * shape.output.w; }
+
+  // The block of as many pixels or images behind a block, which may lie behind the last image.
+  PixelBlock block_behind(const PixelBlock& block) const {
+    const int64_t pixel = block.first_pixel + block.pixels;
+    if (pixel < pixels())
+      return {block.first_image, block.images, pixel, smaller(block.pixels, pixels() - pixel)};
+    const int64_t image = block.first_image + block.images;
+    return {image, smaller(block.images, shape.batch - image), 0, block.pixels};
+  }
 
   // The lattice of grad_output's own samples.
   Correlation output_lattice() const {
@@ -113,14 +130,6 @@ WeightGradTask weight_grad_task(const WeightGradOperands<T>& operands, const Wei
           .channels = smaller(plan.channels.size, operands.produce() - first_channel)};
 }
 
-// The pixels [first_pixel, first_pixel + pixels) of a few images.
-struct PixelBlock {
-  int64_t first_image, images;
-  int64_t first_pixel, pixels;
-
-  int64_t all_pixels() const { return images * pixels; }
-};
-
 template <class T>
 PatchSource<T> input_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                         int64_t image) {
@@ -153,7 +162,7 @@ template <class T>
 class OuterProducts {
  public:
   using A = Accumulate<T>;
-  static constexpr WeightGradBlocks kBlocks{256, 256, 256};
+  static constexpr WeightGradBlocks kBlocks{576, 256, 128};
 
   OuterProducts(const WeightGradPlan& plan, Arena& arena)
       : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.rows.size))),
@@ -187,10 +196,40 @@ class OuterProducts {
                  .start_panel = kTileColumns<A>,
                  .start_row = sums_row,
                  .sums = sums,
-                 .sums_row = sums_row});
+                 .sums_row = sums_row,
+                 .ahead = ahead_of(operands, task, block)});
   }
 
  private:
+  // What the next block gathers, if that is all of the memory where it lies.
+  static Ahead ahead_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                        const PixelBlock& block) {
+    Ahead ahead;
+    const PixelBlock next = operands.block_behind(block);
+    if (next.first_image >= task.first_image + task.images) return ahead;
+    if (task.rows == operands.depth() && operands.shape.groups == 1)
+      add_rows(operands.input, operands.input_stride, operands.lattice, next, ahead);
+    if (task.channels == operands.shape.out_channels) {
+      add_rows(operands.grad_output, operands.grad_output_stride, operands.output_lattice(), next,
+               ahead);
+    }
+    return ahead;
+  }
+
+  // The rows of a tensor that the windows of a block reach.
+  static void add_rows(const T* data, const Strides4& stride, const Correlation& lattice,
+                       const PixelBlock& block, Ahead& ahead) {
+    const CorrelationAxis& h = lattice.h;
+    const int64_t first = block.first_pixel / lattice.w.count,
+                  last = (block.first_pixel + block.pixels - 1) / lattice.w.count;
+    const int64_t low = larger<int64_t>(0, first * h.stride + h.offset);
+    const int64_t high =
+        smaller(h.source, last * h.stride + h.offset + (h.taps - 1) * h.dilation + 1);
+    if (low >= high) return;
+    ahead.add(data + block.first_image * stride.n + low * stride.h,
+              (block.images - 1) * stride.n + (high - low) * stride.h);
+  }
+
   // patches(pixel, k).
   void gather_patches(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                       const PixelBlock& block, int64_t pitch) const {
