@@ -36,34 +36,42 @@ CNNOPS_INLINE double depthwise_cost(const Conv2dProblem& problem) {
 // Pixels between the rows of a slab are multiplied too, or rows of a weight gradient are begun; slabs
 // are filled and sums are written.
 CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
-  constexpr double kMove = 20, kRows = 1.25;
+  constexpr double kCopy = 12, kMove = 20, kTranspose = 34, kBegin = 1.2;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
-  const double moved = kMove * (counts.source + counts.result);
   if (problem.pass == Conv2dPass::kWeightGrad) {
     const int64_t columns = larger<int64_t>(1, shape.output.w);
-    const double vectors = double(divide_up(columns, lanes<float>)) + 1.2;
-    return kRows * vectors * double(lanes<float>) / double(columns) * counts.products + moved;
+    const double vectors = double(divide_up(columns, lanes<float>)) + kBegin;
+    const double moved = problem.channels_last
+                             ? kMove * counts.source + kTranspose * counts.result
+                             : kCopy * (counts.source + counts.result);
+    return vectors * double(lanes<float>) / double(columns) * counts.products + moved;
   }
+  const double moved =
+      kMove * counts.source + (problem.channels_last ? kTranspose : kMove) * counts.result;
   const double between = double((shape.kernel.w - 1) * shape.dilation.w) /
                          double(shape.stride.w * larger<int64_t>(1, shape.output.w));
   return counts.products * (1 + between) + moved;
 }
 
-// Patches are gathered, in channels_last a run of channels at a time, and sums are written.
+// Patches are gathered, in channels_last a run of channels at a time, and sums are written. A weight
+// gradient in channels_last has to find its way from pixel to pixel.
 CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
-  constexpr double kGather = 8, kRun = 60, kMove = 20;
+  constexpr double kGather = 8, kGatherInRun = 2, kRun = 180, kMove = 20, kWrite = 10, kPixel = 150;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   const double patches = counts.products / double(larger<int64_t>(1, counts.produce));
-  const double moved = kMove * counts.result;
-  if (!problem.channels_last) return counts.products + kGather * patches + moved;
+  if (!problem.channels_last)
+    return counts.products + kGather * patches + kMove * counts.result;
   const bool pointwise = shape.kernel.h * shape.kernel.w == 1;
   const bool dense = shape.groups == 1 && shape.dilation.w == 1;
   const double run =
       double(larger<int64_t>(1, counts.reduce)) * double(dense ? shape.kernel.w : int64_t(1));
-  const double gathering = pointwise ? 0 : patches * (kGather + kRun / run);
-  return patches * double(round_up(counts.produce, lanes<float>)) + gathering + moved;
+  const double gathering = pointwise ? 0 : patches * (kGatherInRun + kRun / run);
+  const bool is_gradient = problem.pass == Conv2dPass::kWeightGrad;
+  const double walking = is_gradient ? kPixel * double(shape.output.h * shape.output.w) : 0;
+  return patches * double(round_up(counts.produce, lanes<float>)) + gathering + walking +
+         kWrite * counts.result;
 }
 
 }  // namespace cnnops::CNNOPS_TARGET

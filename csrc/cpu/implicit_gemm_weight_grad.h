@@ -182,6 +182,7 @@ class OuterProducts {
     const int64_t pitch = row_pitch<A>(task.rows), sums_row = round_up(task.channels, lanes<A>);
     gather_patches(operands, task, block, pitch);
     gather_gradients(operands, task, block);
+    const int64_t width = panel_width(task);
     multiply<A>({.rows = task.rows,
                  .columns = sums_row,
                  .depth = block.all_pixels(),
@@ -190,8 +191,8 @@ class OuterProducts {
                  .scalar_row = 1,
                  .scalar_depth = pitch,
                  .vectors = gradients_,
-                 .vector_panel = block.all_pixels() * kTileColumns<A>,
-                 .vector_depth = kTileColumns<A>,
+                 .vector_panel = block.all_pixels() * width,
+                 .vector_depth = width,
                  .start = sums,
                  .start_panel = kTileColumns<A>,
                  .start_row = sums_row,
@@ -241,21 +242,25 @@ class OuterProducts {
     }
   }
 
-  // Panels of channels, [panel][pixel][kTileColumns]; zeros behind the last channel.
+  static int64_t panel_width(const WeightGradTask& task) {
+    return smaller(kTileColumns<A>, round_up(task.channels, lanes<A>));
+  }
+
+  // Panels of channels, [panel][pixel][panel_width]; zeros behind the last channel.
   void gather_gradients(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                         const PixelBlock& block) const {
-    const int64_t panel = block.all_pixels() * kTileColumns<A>;
+    const int64_t width = panel_width(task), panel = block.all_pixels() * width;
     A* to = gradients_;
     for (int64_t image = 0; image < block.images; ++image) {
       const PatchSource<T> source = gradients_of(operands, task, block.first_image + image);
       const int64_t columns = source.lattice.w.count;
       int64_t i = block.first_pixel / columns, j = block.first_pixel % columns;
-      for (int64_t p = 0; p < block.pixels; ++p, to += kTileColumns<A>) {
+      for (int64_t p = 0; p < block.pixels; ++p, to += width) {
         const T* from = source.data + i * source.row_stride + j * source.column_stride;
         if (++j == columns) ++i, j = 0;
-        for (int64_t c = 0; c < task.channels; c += kTileColumns<A>) {
-          const int64_t count = smaller(kTileColumns<A>, task.channels - c);
-          A* const piece = to + c / kTileColumns<A> * panel;
+        for (int64_t c = 0; c < task.channels; c += width) {
+          const int64_t count = smaller(width, task.channels - c);
+          A* const piece = to + c / width * panel;
           load_run(from + c * source.channel_stride, source.channel_stride, piece, count);
           fill_run(piece + count, A(0), round_up(count, lanes<A>) - count);
         }

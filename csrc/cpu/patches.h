@@ -34,15 +34,49 @@ class PatchRows {
       : source_(source), block_(block), patches_(patches), row_(row) {}
 
   void gather() const {
-    const CorrelationAxis& w = source_.lattice.w;
-    int64_t i = block_.first_pixel / w.count, j = block_.first_pixel % w.count;
-    for (int64_t p = 0; p < block_.pixels; ++p) {
-      gather_pixel(i, j, patches_ + p * row_);
-      if (++j == w.count) ++i, j = 0;
+    const int64_t columns = source_.lattice.w.count;
+    const bool has_whole_rows = columns_per_run() == source_.lattice.w.taps &&
+                                block_.depth == source_.lattice.h.taps * row_depth();
+    int64_t i = block_.first_pixel / columns, first = block_.first_pixel % columns;
+    A* patch = patches_;
+    for (int64_t rest = block_.pixels; rest > 0; ++i, first = 0) {
+      const int64_t count = smaller(columns - first, rest);
+      rest -= count;
+      // What copy_window writes too much lies in a pixel to come: the last one is none of its.
+      const Range inner =
+          has_whole_rows ? windows_inside(i, first, rest > 0 ? count : count - 1) : Range{0, 0};
+      for (int64_t p = 0; p < inner.first; ++p, patch += row_) gather_pixel(i, first + p, patch);
+      for (int64_t p = inner.first; p < inner.last; ++p, patch += row_)
+        copy_window(i, first + p, patch);
+      for (int64_t p = inner.last; p < count; ++p, patch += row_) gather_pixel(i, first + p, patch);
     }
   }
 
  private:
+  int64_t row_depth() const { return source_.lattice.w.taps * source_.channels; }
+
+  // The pixels of row i, among `count` from column `first` on, whose windows lie inside the source
+  // with a vector behind them.
+  Range windows_inside(int64_t i, int64_t first, int64_t count) const {
+    const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
+    const int64_t y = i * h.stride + h.offset, last_y = y + (h.taps - 1) * h.dilation;
+    if (y < 0 || last_y >= h.source) return {0, 0};
+    const int64_t beyond = (h.source - last_y) * source_.row_stride - lanes<A>;
+    const int64_t columns = smaller(w.source, beyond / source_.channels) - (w.taps - 1);
+    return inside(count, w.stride, first * w.stride + w.offset, larger<int64_t>(0, columns));
+  }
+
+  // The rows of a window in whole vectors.
+  CNNOPS_INLINE void copy_window(int64_t i, int64_t j, A* patch) const {
+    const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
+    const T* from = source_.data + (i * h.stride + h.offset) * source_.row_stride +
+                    (j * w.stride + w.offset) * source_.channels;
+    const int64_t row = row_depth();
+    for (int64_t r = 0; r < h.taps; ++r, from += h.dilation * source_.row_stride, patch += row) {
+      for (int64_t k = 0; k < row; k += lanes<A>) store(patch + k, load(from + k));
+    }
+  }
+
   // Neighbouring filter columns whose samples follow each other in memory are copied as one run.
   int64_t columns_per_run() const {
     const bool dense = source_.channel_stride == 1 && source_.lattice.w.dilation == 1 &&
@@ -64,11 +98,10 @@ class PatchRows {
   CNNOPS_INLINE void gather_columns(int64_t i, int64_t x, int64_t s, int64_t run, Range columns,
                                     A* patch) const {
     const CorrelationAxis& h = source_.lattice.h;
-    const int64_t row_depth = source_.lattice.w.taps * source_.channels;
     const int64_t last_k = block_.first_k + block_.depth;
-    const int64_t r = block_.first_k / row_depth;
+    const int64_t r = block_.first_k / row_depth();
     int64_t y = i * h.stride + h.offset + r * h.dilation;
-    for (int64_t row_k = r * row_depth; row_k < last_k; row_k += row_depth, y += h.dilation) {
+    for (int64_t row_k = r * row_depth(); row_k < last_k; row_k += row_depth(), y += h.dilation) {
       const bool row_inside = y >= 0 && y < h.source;
       copy_clipped(source_.data + y * source_.row_stride + x * source_.column_stride, row_k, s, run,
                    row_inside ? columns : Range{0, 0}, patch);
