@@ -11,33 +11,45 @@ struct FetchedLines {
   int64_t step;  // bytes
 };
 
-// What is needed next: runs of memory whose lines tiles fetch, one tile after the other.
+// What is needed next, in pieces of memory whose lines tiles fetch, one tile after the other. More
+// than kMostBytes would drive out of the cache what is in use.
 class Ahead {
  public:
+  // A run of memory.
   template <class T>
   void add(const T* data, int64_t elements) {
-    const char* first = reinterpret_cast<const char*>(data);
-    runs_[count_++] = {first, first + elements * int64_t(sizeof(T))};
+    const int64_t bytes = elements * int64_t(sizeof(T));
+    if (bytes <= kMostBytes) pieces_[count_++] = {bytes_at(data), bytes_at(data) + bytes, kLine};
+  }
+
+  // Columns of many rows that lie `pitch` elements apart. A tile fetches a line of every row, if its
+  // depth is the number of rows.
+  template <class T>
+  void add_columns(const T* data, int64_t columns, int64_t pitch) {
+    const int64_t bytes = columns * int64_t(sizeof(T));
+    pieces_[count_++] = {bytes_at(data), bytes_at(data) + bytes, pitch * int64_t(sizeof(T))};
   }
 
   // The lines of the next tile of such a depth; `idle` where none are left.
   FetchedLines take(int64_t depth, const void* idle) {
-    if (next_ < count_) {
-      Run& run = runs_[next_];
-      const char* const first = run.first;
-      run.first += depth * kLine;
-      if (run.first >= run.last) ++next_;
-      return {first, kLine};
-    }
-    return {static_cast<const char*>(idle), 0};
+    if (next_ == count_) return {static_cast<const char*>(idle), 0};
+    Piece& piece = pieces_[next_];
+    const char* const first = piece.first;
+    piece.first += piece.step == kLine ? depth * kLine : kLine;
+    if (piece.first >= piece.last) ++next_;
+    return {first, piece.step};
   }
 
  private:
-  static constexpr int64_t kLine = 64;
-  struct Run {
+  static constexpr int64_t kLine = 64, kMostBytes = 320 << 10;
+  struct Piece {
     const char *first, *last;
+    int64_t step;
   };
-  Run runs_[2];
+
+  static const char* bytes_at(const void* data) { return static_cast<const char*>(data); }
+
+  Piece pieces_[2];
   int count_ = 0, next_ = 0;
 };
 

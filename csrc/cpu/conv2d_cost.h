@@ -36,7 +36,7 @@ CNNOPS_INLINE double depthwise_cost(const Conv2dProblem& problem) {
 // Pixels between the rows of a slab are multiplied too, or rows of a weight gradient are begun; slabs
 // are filled and sums are written.
 CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
-  constexpr double kCopy = 12, kMove = 20, kTranspose = 34, kBegin = 1.2;
+  constexpr double kCopy = 12, kMove = 20, kWrite = 26, kTranspose = 34, kBegin = 1.2;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   if (problem.pass == Conv2dPass::kWeightGrad) {
@@ -48,7 +48,7 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
     return vectors * double(lanes<float>) / double(columns) * counts.products + moved;
   }
   const double moved =
-      kMove * counts.source + (problem.channels_last ? kTranspose : kMove) * counts.result;
+      kMove * counts.source + (problem.channels_last ? kTranspose : kWrite) * counts.result;
   const double between = double((shape.kernel.w - 1) * shape.dilation.w) /
                          double(shape.stride.w * larger<int64_t>(1, shape.output.w));
   return counts.products * (1 + between) + moved;

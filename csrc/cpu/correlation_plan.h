@@ -91,6 +91,10 @@ struct CorrelationTask {
   int64_t first_channel, channels;  // within the group
 
   int64_t all_pixels() const { return images * pixels; }
+  PixelBlock block() const { return {first_image, images, first_pixel, pixels}; }
+  bool has_pixels_of(const CorrelationTask& other) const {
+    return first_image == other.first_image && first_pixel == other.first_pixel;
+  }
 };
 
 template <class T>

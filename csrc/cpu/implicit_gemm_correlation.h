@@ -24,6 +24,14 @@ CNNOPS_INLINE int64_t result_offset(const Correlation& lattice, const Strides4& 
          (lattice.w.first + j * lattice.w.step) * stride.w;
 }
 
+// Offset of a pixel's sample in one channel of the source, where it reads a single one.
+CNNOPS_INLINE int64_t source_offset(const Correlation& lattice, const Strides4& stride,
+                                    int64_t pixel) {
+  const int64_t i = pixel / lattice.w.count, j = pixel % lattice.w.count;
+  return (lattice.h.offset + i * lattice.h.stride) * stride.h +
+         (lattice.w.offset + j * lattice.w.stride) * stride.w;
+}
+
 // Where a task's sums are built: in scratch memory or in the result itself.
 template <class A>
 struct TaskSums {
@@ -52,7 +60,7 @@ class ChannelVectors {
 
   static void run(const CorrelationOperands<T>& operands, const Correlation& lattice,
                   const PackedFilter<A>& filter, const CorrelationTask& task,
-                  const CorrelationScratch<T>& scratch) {
+                  const CorrelationTask& next, const CorrelationScratch<T>& scratch) {
     const TaskSums<A> in_result = result_sums(operands, lattice, task);
     const bool direct = in_result.data != nullptr;
     const TaskSums<A> sums =
@@ -77,12 +85,22 @@ class ChannelVectors {
                    .start_panel = start.panel,
                    .start_row = start.row,
                    .sums = sums.data,
-                   .sums_row = sums.row});
+                   .sums_row = sums.row,
+                   .ahead = k + depth < filter.depth ? Ahead{}
+                                                     : ahead_of(operands, lattice, task, next)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
 
  private:
+  static Ahead ahead_of(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                        const CorrelationTask& task, const CorrelationTask& next) {
+    Ahead ahead;
+    if (!next.has_pixels_of(task))
+      add_rows(operands.source, operands.source_stride, lattice, next.block(), ahead);
+    return ahead;
+  }
+
   // patches(pixel, k) at pixel * row + k.
   struct Patches {
     const A* data;
@@ -159,7 +177,7 @@ class PixelVectors {
 
   static void run(const CorrelationOperands<T>& operands, const Correlation& lattice,
                   const PackedFilter<A>& filter, const CorrelationTask& task,
-                  const CorrelationScratch<T>& scratch) {
+                  const CorrelationTask& next, const CorrelationScratch<T>& scratch) {
     const TaskSums<A> in_result = result_sums(operands, lattice, task);
     const bool direct = in_result.data != nullptr;
     const int64_t pitch = row_pitch<A>(task.all_pixels());
@@ -184,12 +202,31 @@ class PixelVectors {
                    .start_panel = start.panel,
                    .start_row = start.row,
                    .sums = sums.data,
-                   .sums_row = sums.row});
+                   .sums_row = sums.row,
+                   .ahead = k + depth < filter.depth
+                                ? ahead_of(operands, lattice, task, k + depth)
+                                : ahead_of(operands, lattice, next, 0)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
 
  private:
+  // The samples of a task's block of depth, where a pixel reads a single one.
+  static Ahead ahead_of(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                        const CorrelationTask& task, int64_t k) {
+    Ahead ahead;
+    const Strides4& stride = operands.source_stride;
+    if (lattice.h.taps * lattice.w.taps > 1) return ahead;
+    const T* channel = patch_source(operands, lattice, task, 0).data + k * stride.c;
+    if (task.pixels == lattice.h.count * lattice.w.count) {
+      ahead.add(channel, smaller(kBlockDepth, operands.reduce - k) * stride.c);
+    } else if (reads_single_samples(lattice)) {
+      ahead.add_columns(channel + source_offset(lattice, stride, task.first_pixel),
+                        source_offset(lattice, stride, task.pixels), stride.c);
+    }
+    return ahead;
+  }
+
   // patches(k, pixel); whole vectors of a row are read, so that what lies behind its pixels is
   // cleared: it must not be slow to multiply, as denormals are.
   static void gather_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
@@ -283,6 +320,7 @@ void run_correlation(const CorrelationOperands<T>& operands, const Correlation& 
                               [&](Arena& own) { return CorrelationScratch<T>(plan, own); });
   parallel(execution, plan.tasks, [&](int64_t index, int64_t slot) {
     Orientation::run(operands, lattice, filter, correlation_task(operands, plan, index),
+                     correlation_task(operands, plan, smaller(index + 1, plan.tasks - 1)),
                      scratch(slot));
   });
 }

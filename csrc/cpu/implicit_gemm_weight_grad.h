@@ -21,14 +21,6 @@ namespace cnnops::CNNOPS_TARGET {
 // kPartialBytes. One run there always is, with sums as large as the weight.
 inline constexpr int64_t kRunPixels = 1024, kPartialBytes = 8 << 20;
 
-// The pixels [first_pixel, first_pixel + pixels) of a few images.
-struct PixelBlock {
-  int64_t first_image, images;
-  int64_t first_pixel, pixels;
-
-  int64_t all_pixels() const { return images * pixels; }
-};
-
 template <class T>
 struct WeightGradOperands {
   Conv2dShape shape;
@@ -215,20 +207,6 @@ class OuterProducts {
                ahead);
     }
     return ahead;
-  }
-
-  // The rows of a tensor that the windows of a block reach.
-  static void add_rows(const T* data, const Strides4& stride, const Correlation& lattice,
-                       const PixelBlock& block, Ahead& ahead) {
-    const CorrelationAxis& h = lattice.h;
-    const int64_t first = block.first_pixel / lattice.w.count,
-                  last = (block.first_pixel + block.pixels - 1) / lattice.w.count;
-    const int64_t low = larger<int64_t>(0, first * h.stride + h.offset);
-    const int64_t high =
-        smaller(h.source, last * h.stride + h.offset + (h.taps - 1) * h.dilation + 1);
-    if (low >= high) return;
-    ahead.add(data + block.first_image * stride.n + low * stride.h,
-              (block.images - 1) * stride.n + (high - low) * stride.h);
   }
 
   // patches(pixel, k).

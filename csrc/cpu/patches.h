@@ -5,6 +5,7 @@
 // fastest. Pixels count the lattice row by row. Samples outside the source read as zero.
 #pragma once
 
+#include "ahead.h"
 #include "runs.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -23,6 +24,29 @@ struct PatchBlock {
   int64_t first_pixel, pixels;
   int64_t first_k, depth;
 };
+
+// The pixels [first_pixel, first_pixel + pixels) of a few images.
+struct PixelBlock {
+  int64_t first_image, images;
+  int64_t first_pixel, pixels;
+
+  int64_t all_pixels() const { return images * pixels; }
+};
+
+// Adds the rows of a channels_last tensor that the windows of a block reach.
+template <class T>
+void add_rows(const T* data, const Strides4& stride, const Correlation& lattice,
+              const PixelBlock& block, Ahead& ahead) {
+  const CorrelationAxis& h = lattice.h;
+  const int64_t first = block.first_pixel / lattice.w.count,
+                last = (block.first_pixel + block.pixels - 1) / lattice.w.count;
+  const int64_t low = larger<int64_t>(0, first * h.stride + h.offset);
+  const int64_t high =
+      smaller(h.source, last * h.stride + h.offset + (h.taps - 1) * h.dilation + 1);
+  if (low >= high) return;
+  ahead.add(data + block.first_image * stride.n + low * stride.h,
+            (block.images - 1) * stride.n + (high - low) * stride.h);
+}
 
 // Rows of patches, patches[pixel * row + (k - first_k)], for sources whose channels are contiguous.
 template <class T>
