@@ -19,7 +19,7 @@ class Ahead {
   template <class T>
   void add(const T* data, int64_t elements) {
     const int64_t bytes = elements * int64_t(sizeof(T));
-    if (bytes <= kMostBytes) pieces_[count_++] = {bytes_at(data), bytes_at(data) + bytes, kLine};
+    if (bytes <= kMostBytes) push({bytes_at(data), bytes_at(data) + bytes, kLine});
   }
 
   // Columns of many rows that lie `pitch` elements apart. A tile fetches a line of every row, if its
@@ -27,7 +27,7 @@ class Ahead {
   template <class T>
   void add_columns(const T* data, int64_t columns, int64_t pitch) {
     const int64_t bytes = columns * int64_t(sizeof(T));
-    pieces_[count_++] = {bytes_at(data), bytes_at(data) + bytes, pitch * int64_t(sizeof(T))};
+    push({bytes_at(data), bytes_at(data) + bytes, pitch * int64_t(sizeof(T))});
   }
 
   // The lines of the next tile of such a depth; `idle` where none are left.
@@ -42,14 +42,18 @@ class Ahead {
 
  private:
   static constexpr int64_t kLine = 64, kMostBytes = 320 << 10;
+  static constexpr int kMostPieces = 12;
   struct Piece {
     const char *first, *last;
     int64_t step;
   };
 
   static const char* bytes_at(const void* data) { return static_cast<const char*>(data); }
+  void push(const Piece& piece) {
+    if (count_ < kMostPieces) pieces_[count_++] = piece;
+  }
 
-  Piece pieces_[2];
+  Piece pieces_[kMostPieces];
   int count_ = 0, next_ = 0;
 };
 

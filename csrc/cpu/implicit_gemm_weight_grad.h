@@ -296,10 +296,28 @@ class DotProducts {
                         .column_data = gradients.data,
                         .column_stride = gradients.stride,
                         .column_segment = 0,
-                        .sums = sums});
+                        .sums = sums,
+                        .ahead = ahead_of(operands, task, block)});
   }
 
  private:
+  // The next block's channels of both tensors, if it has whole maps and a pixel reads a sample.
+  static Ahead ahead_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                        const PixelBlock& block) {
+    Ahead ahead;
+    const PixelBlock next = operands.block_behind(block);
+    if (next.pixels < operands.pixels() || next.first_image >= task.first_image + task.images ||
+        !reads_single_samples(operands.lattice))
+      return ahead;
+    for (int64_t i = next.first_image; i < next.first_image + next.images; ++i) {
+      ahead.add(input_of(operands, task, i).data + task.first_k * operands.input_stride.c,
+                task.rows * operands.input_stride.c);
+      ahead.add(gradients_of(operands, task, i).data,
+                task.channels * operands.grad_output_stride.c);
+    }
+    return ahead;
+  }
+
   struct Rows {
     const A* data;
     int64_t stride;
