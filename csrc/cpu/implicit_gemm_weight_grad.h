@@ -154,7 +154,8 @@ template <class T>
 class OuterProducts {
  public:
   using A = Accumulate<T>;
-  static constexpr WeightGradBlocks kBlocks{576, 256, 128};
+
+  static WeightGradBlocks blocks(int64_t) { return {576, 256, 128}; }
 
   OuterProducts(const WeightGradPlan& plan, Arena& arena)
       : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.rows.size))),
@@ -255,7 +256,12 @@ template <class T>
 class DotProducts {
  public:
   using A = Accumulate<T>;
-  static constexpr WeightGradBlocks kBlocks{64, 128, 1024};
+  static constexpr WeightGradBlocks kBlocks{64, 128, 1024}, kBlocksOfMaps{128, 256, 400};
+
+  // Of small maps several are gathered for a block: the more channels it has, the less often.
+  static WeightGradBlocks blocks(int64_t pixels) {
+    return 2 * pixels <= kBlocksOfMaps.pixels ? kBlocksOfMaps : kBlocks;
+  }
 
   DotProducts(const WeightGradPlan& plan, Arena& arena)
       : patches_(arena.take<A>(plan.rows.size * row_pitch<A>(plan.block_pixels()))),
@@ -284,7 +290,7 @@ class DotProducts {
     const Rows gradients =
         find_rows(gradients_of(operands, task, block.first_image), operands.grad_output_stride,
                   block, 0, task.channels, gradients_);
-    int64_t row_offsets[kBlocks.rows + kTileRows];
+    int64_t row_offsets[kBlocksOfMaps.rows + kTileRows];
     for (int64_t i = 0; i < task.rows; ++i) row_offsets[i] = i * patches.stride;
     add_dot_product<A>({.rows = task.rows,
                         .columns = task.channels,
@@ -356,7 +362,7 @@ class WeightGrad {
 
   explicit WeightGrad(const WeightGradOperands<T>& operands)
       : operands_(operands),
-        plan_(operands, Products::kBlocks),
+        plan_(operands, Products::blocks(operands.pixels())),
         block_sums_(Products::sums_size(plan_.rows.size, plan_.channels.size)) {}
 
   int64_t workspace(int64_t threads) const {
