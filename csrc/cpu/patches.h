@@ -59,7 +59,8 @@ class PatchRows {
 
   void gather() const {
     const int64_t columns = source_.lattice.w.count;
-    const bool has_whole_rows = columns_per_run() == source_.lattice.w.taps &&
+    const bool has_whole_rows = source_.channel_stride == 1 && source_.column_stride > 0 &&
+                                columns_per_run() == source_.lattice.w.taps &&
                                 block_.depth == source_.lattice.h.taps * row_depth();
     int64_t i = block_.first_pixel / columns, first = block_.first_pixel % columns;
     A* patch = patches_;
@@ -85,16 +86,17 @@ class PatchRows {
     const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
     const int64_t y = i * h.stride + h.offset, last_y = y + (h.taps - 1) * h.dilation;
     if (y < 0 || last_y >= h.source) return {0, 0};
-    const int64_t beyond = (h.source - last_y) * source_.row_stride - lanes<A>;
-    const int64_t columns = smaller(w.source, beyond / source_.channels) - (w.taps - 1);
-    return inside(count, w.stride, first * w.stride + w.offset, larger<int64_t>(0, columns));
+    const int64_t columns = (h.source - last_y) * source_.row_stride / source_.column_stride;
+    const int64_t behind = divide_up(lanes<A>, source_.column_stride) + 1;
+    const int64_t starts = smaller(w.source, columns - behind) - (w.taps - 1);
+    return inside(count, w.stride, first * w.stride + w.offset, larger<int64_t>(0, starts));
   }
 
   // The rows of a window in whole vectors.
   CNNOPS_INLINE void copy_window(int64_t i, int64_t j, A* patch) const {
     const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
     const T* from = source_.data + (i * h.stride + h.offset) * source_.row_stride +
-                    (j * w.stride + w.offset) * source_.channels;
+                    (j * w.stride + w.offset) * source_.column_stride;
     const int64_t row = row_depth();
     for (int64_t r = 0; r < h.taps; ++r, from += h.dilation * source_.row_stride, patch += row) {
       for (int64_t k = 0; k < row; k += lanes<A>) store(patch + k, load(from + k));
