@@ -3,6 +3,7 @@
 #pragma once
 
 #include "blocking.h"
+#include "gemm_tile.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -33,10 +34,10 @@ CNNOPS_INLINE double depthwise_cost(const Conv2dProblem& problem) {
   return Conv2dCounts(problem).products / 2;
 }
 
-// Pixels between the rows of a slab are multiplied too, or rows of a weight gradient are begun; slabs
-// are filled and sums are written.
+// Pixels between the rows of a slab and behind the last one are multiplied too, or rows of a weight
+// gradient are begun; slabs are filled and sums are written.
 CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
-  constexpr double kCopy = 12, kMove = 20, kWrite = 26, kTranspose = 34, kBegin = 1.2;
+  constexpr double kCopy = 12, kMove = 20, kWrite = 26, kTranspose = 34, kBegin = 0.7;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   if (problem.pass == Conv2dPass::kWeightGrad) {
@@ -49,25 +50,31 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
   }
   const double moved =
       kMove * counts.source + (problem.channels_last ? kTranspose : kWrite) * counts.result;
-  const double between = double((shape.kernel.w - 1) * shape.dilation.w) /
-                         double(shape.stride.w * larger<int64_t>(1, shape.output.w));
-  return counts.products * (1 + between) + moved;
+  const bool forward = problem.pass == Conv2dPass::kForward;
+  const int64_t h = forward ? shape.output.h : divide_up(shape.input.h, shape.stride.h);
+  const int64_t w = forward ? shape.output.w : divide_up(shape.input.w, shape.stride.w);
+  const int64_t pitch = w + (shape.kernel.w - 1) * shape.dilation.w / shape.stride.w;
+  const double pixels = double(round_up(h * pitch, kTileVectors * lanes<float>));
+  return counts.products * pixels / double(larger<int64_t>(1, h * w)) + moved;
 }
 
-// Patches are gathered, in channels_last a run of channels at a time, and sums are written. A weight
-// gradient in channels_last has to find its way from pixel to pixel.
+// Patches are gathered, a row of pixels or in channels_last a run of channels at a time, and sums are
+// written. A weight gradient in channels_last has to find its way from pixel to pixel.
 CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
-  constexpr double kGather = 8, kGatherInRun = 2, kRun = 180, kMove = 20, kWrite = 10, kPixel = 150;
+  constexpr double kGather = 2, kRow = 300, kRun = 180, kMove = 20, kWrite = 10, kPixel = 150;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   const double patches = counts.products / double(larger<int64_t>(1, counts.produce));
-  if (!problem.channels_last)
-    return counts.products + kGather * patches + kMove * counts.result;
   const bool pointwise = shape.kernel.h * shape.kernel.w == 1;
+  if (!problem.channels_last) {
+    const double row = double(larger<int64_t>(1, pointwise ? shape.output.h * shape.output.w
+                                                           : shape.output.w));
+    return counts.products + (kGather + kRow / row) * patches + kMove * counts.result;
+  }
   const bool dense = shape.groups == 1 && shape.dilation.w == 1;
   const double run =
       double(larger<int64_t>(1, counts.reduce)) * double(dense ? shape.kernel.w : int64_t(1));
-  const double gathering = pointwise ? 0 : patches * (kGatherInRun + kRun / run);
+  const double gathering = pointwise ? 0 : patches * (kGather + kRun / run);
   const bool is_gradient = problem.pass == Conv2dPass::kWeightGrad;
   const double walking = is_gradient ? kPixel * double(shape.output.h * shape.output.w) : 0;
   return patches * double(round_up(counts.produce, lanes<float>)) + gathering + walking +

@@ -14,6 +14,7 @@ struct StrideOneFamily {
   using InputGrad = Scheme;
   static constexpr int kStride = 1;
   static constexpr bool kIsRotated = true;  // the filter of the input gradient
+  static constexpr double kInputGradMove = 0;
 
   static TileAxis input_grad_tiles(const WindowAxis& axis) { return gradient_tiles<Scheme>(axis); }
 };
@@ -23,6 +24,7 @@ struct StrideTwoFamily {
   using InputGrad = StrideTwoTransposed;
   static constexpr int kStride = 2;
   static constexpr bool kIsRotated = false;
+  static constexpr double kInputGradMove = 22;
 
   static TileAxis input_grad_tiles(const WindowAxis& axis) {
     return stride_two_gradient_tiles<InputGrad>(axis);
@@ -88,7 +90,7 @@ struct Winograd {
   }
 
   // A tile's products, and what it costs to transform it: about as many multiply-adds a product and
-  // channel as these. The filter is transformed once a call, whose batch does not count: it is
+  // channel as these, and the family's more for an input gradient. The filter is transformed once a call, whose batch does not count: it is
   // shared between few images.
   static double cost(const Conv2dProblem& problem) {
     using Scheme = typename Family::Forward;
@@ -97,8 +99,9 @@ struct Winograd {
     const TileGrid grid = forward_grid<Scheme>(shape);
     const double in = double(round_up(shape.in_channels, lanes<float>)),
                  out = double(round_up(shape.out_channels, lanes<float>));
+    const double more = problem.pass == Conv2dPass::kInputGrad ? Family::kInputGradMove : 0;
     return kWinogradProducts<Scheme> *
-           (double(grid.tiles()) * (in * out + kSource * in + kResult * out) +
+           (double(grid.tiles()) * (in * out + (kSource + more) * in + (kResult + more) * out) +
             kFilter / kImages * in * out);
   }
 
