@@ -2,7 +2,8 @@
 
 Prints a Markdown table for each setting in the files. A goal is a geometric mean of ratios, torch's
 time over cnnops' time, for each memory format, and a worst ratio; every distinct shape counts once.
-Below it stand the cases that are slower than torch.
+Below it stand the cases that are slower than torch, and how near the peak of the machine both sides
+come where a goal is missed: what is left to be gained.
 """
 
 import argparse
@@ -27,6 +28,7 @@ class Goal(NamedTuple):
     channels_last: float
     worst: float
     dtypes: tuple[str, ...] = ("float32",)
+    saving: float = 1  # the definition's multiplications over those of the best algorithm
 
 
 def _goals(kind: str, passes: str, *figures, **options) -> list[Goal]:
@@ -36,10 +38,10 @@ def _goals(kind: str, passes: str, *figures, **options) -> list[Goal]:
 CONV = "forward input_grad weight_grad"
 HALF = ("bfloat16", "float16")
 GOALS = [
-    *_goals("3x3 stride 1", "forward input_grad", 3.0, 3.3, 1.8),
-    *_goals("3x3 stride 1", "weight_grad", 2.8, 3.0, 1.5),
-    *_goals("5x5 stride 1", CONV, 2.0, 2.0, 1.2),
-    *_goals("3x3 stride 2", CONV, 1.4, 1.4, 1.0),
+    *_goals("3x3 stride 1", "forward input_grad", 3.0, 3.3, 1.8, saving=144 / 36),
+    *_goals("3x3 stride 1", "weight_grad", 2.8, 3.0, 1.5, saving=144 / 36),
+    *_goals("5x5 stride 1", CONV, 2.0, 2.0, 1.2, saving=100 / 36),
+    *_goals("3x3 stride 2", CONV, 1.4, 1.4, 1.0, saving=144 / 81),
     *_goals("1x1", CONV, 2.0, 1.1, 1.0),
     *_goals("at most 3 input channels", "forward", 2.5, 1.5, 1.0),
     *_goals("at most 3 input channels", "input_grad", 5.0, 5.0, 1.0),
@@ -48,11 +50,20 @@ GOALS = [
     *_goals("max pooling", "forward backward training", 12.0, 2.8, 1.3),
     *_goals("average pooling", "forward backward training", 12.0, 2.8, 1.3),
     *_goals("L2 pooling", "forward backward training", 12.0, 6.0, 3.0),
-    *_goals("3x3 stride 1", CONV, 8.0, 8.0, 4.0, dtypes=HALF),
+    *_goals("3x3 stride 1", CONV, 8.0, 8.0, 4.0, dtypes=HALF, saving=144 / 36),
     *_goals("tiny call", "forward training", 1.0, 1.0, 0.8),
     *_goals("network", "step", 1.8, 1.8, 1.8),
 ]
 HEADER = ("operation, pass", "cases", "NCHW", "goal", "channels_last", "goal", "worst", "goal")
+BOUND_HEADER = (
+    *("goal missed", "NCHW: cnnops", "torch", "limit"),
+    *("channels_last: cnnops", "torch", "limit", "cases below"),
+)
+BOUND_TEXT = """\
+What is left where a goal is missed: the fractions of the machine's peak that both sides reach (of
+multiply-adds; of copy bandwidth for poolings and depthwise convolutions), and the ratio's limit:
+at that peak, with no multiplication more than Winograd's algorithms need. Means of all cases; last,
+how many are below the mean's goal."""
 
 
 def page(rows: Sequence[Row]) -> str:
@@ -65,13 +76,13 @@ def page(rows: Sequence[Row]) -> str:
 def _section(setting: str, rows: list[Row]) -> str:
     """The goals that have rows, and what is slower than torch."""
     rows = [row for row in rows if row.benchmark != "denormals"]
-    lines = [
-        _line(goal, chosen) for goal in GOALS if (chosen := [r for r in rows if _is_of(r, goal)])
-    ]
-    if not lines:
+    held = [(goal, chosen) for goal in GOALS if (chosen := [r for r in rows if _is_of(r, goal)])]
+    if not held:
         return ""
+    lines = [_line(goal, chosen) for goal, chosen in held]
     header = (*HEADER, "worst case", "reached")
-    return f"### {setting}\n\n{table(header, lines)}\n\n{_slower(rows)}"
+    parts = [f"### {setting}", table(header, lines), _slower(rows), _bounds(held)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _is_of(row: Row, goal: Goal) -> bool:
@@ -80,8 +91,8 @@ def _is_of(row: Row, goal: Goal) -> bool:
 
 def _line(goal: Goal, rows: list[Row]) -> list[str]:
     means = {
-        memory_format: geometric_mean(r.ratio for r in rows if r.memory_format == memory_format)
-        for memory_format in dict.fromkeys(row.memory_format for row in rows)
+        memory_format: geometric_mean(row.ratio for row in of_format)
+        for memory_format, of_format in _by_format(rows).items()
     }
     worst = min(rows, key=lambda row: row.ratio)
     cells = [f"{goal.kind}, {goal.which}", str(len({row.name for row in rows}))]
@@ -89,10 +100,46 @@ def _line(goal: Goal, rows: list[Row]) -> list[str]:
         mean = means.get(memory_format)
         cells += [f"{mean:.2f}" if mean else "-", f"{getattr(goal, memory_format):.1f}"]
     cells += [f"{worst.ratio:.2f}", f"{goal.worst:.1f}", f"{worst.name}, {worst.memory_format}"]
-    reached = worst.ratio >= goal.worst and all(
-        mean >= getattr(goal, memory_format) for memory_format, mean in means.items()
+    return [*cells, "yes" if _is_reached(goal, rows) else "**no**"]
+
+
+def _is_reached(goal: Goal, rows: list[Row]) -> bool:
+    return min(row.ratio for row in rows) >= goal.worst and all(
+        geometric_mean(row.ratio for row in of_format) >= getattr(goal, memory_format)
+        for memory_format, of_format in _by_format(rows).items()
     )
-    return [*cells, "yes" if reached else "**no**"]
+
+
+def _by_format(rows: list[Row]) -> dict[str, list[Row]]:
+    formats = dict.fromkeys(row.memory_format for row in rows)
+    return {name: [row for row in rows if row.memory_format == name] for name in formats}
+
+
+def _bounds(held: list[tuple[Goal, list[Row]]]) -> str:
+    """How near the peak both sides are where a goal is missed."""
+    lines = [
+        _bound(goal, rows)
+        for goal, rows in held
+        if rows[0].unit
+        and goal.kind not in ("tiny call", "network")
+        and not _is_reached(goal, rows)
+    ]
+    return f"{BOUND_TEXT}\n\n{table(BOUND_HEADER, lines)}" if lines else ""
+
+
+def _bound(goal: Goal, rows: list[Row]) -> list[str]:
+    cells, below = [f"{goal.kind}, {goal.which}"], 0
+    by_format = _by_format(rows)
+    for memory_format in ("contiguous", "channels_last"):
+        of_format = by_format.get(memory_format, [])
+        if not of_format:
+            cells += ["-", "-", "-"]
+            continue
+        ours = geometric_mean(row.fraction for row in of_format)
+        theirs = geometric_mean(row.fraction / row.ratio for row in of_format)
+        cells += [f"{ours:.0%}", f"{theirs:.0%}", f"{goal.saving / theirs:.1f}"]
+        below += sum(row.ratio < getattr(goal, memory_format) for row in of_format)
+    return [*cells, f"{below} of {len(rows)}"]
 
 
 def _slower(rows: list[Row]) -> str:

@@ -393,6 +393,17 @@ def test_goals_are_held_against_means_and_worst_cases():
     assert "c forward channels_last 0.50" in goals.page(rows)
 
 
+def test_what_is_left_where_a_goal_is_missed():
+    assert "What is left" not in goals.page([row()])
+    page = goals.page([row(torch_seconds=1.0), row(kind="1x1", which="input_grad")])
+    missed = page[page.index("What is left") :]
+    # Of 4 GFLOP/s cnnops reaches 2 and torch 1; the scheme needs a fourth of the multiplications.
+    assert cells(missed, "3x3 stride 1, forward") == [
+        *("3x3 stride 1, forward", "50%", "25%", "16.0", "-", "-", "-", "1 of 1"),
+    ]
+    assert "1x1" not in missed
+
+
 def test_goals_of_half_types_are_their_own():
     page = goals.page([row(dtype="bfloat16")])
     assert cells(page, "3x3 stride 1, forward")[3] == "8.0"
