@@ -4,6 +4,7 @@
 
 #include "blocking.h"
 #include "gemm_tile.h"
+#include "whole_map.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -29,6 +30,17 @@ struct Conv2dCounts {
   }
 };
 
+// Pixels that share their taps: all of a result, but one of each residue of an input gradient.
+CNNOPS_INLINE Pair lattice_size(const Conv2dProblem& problem) {
+  const Conv2dShape& shape = problem.shape;
+  const bool is_input = problem.pass == Conv2dPass::kInputGrad;
+  const auto size = [&](int64_t input, int64_t stride, int64_t output) {
+    return larger<int64_t>(1, is_input ? divide_up(input, stride) : output);
+  };
+  return {size(shape.input.h, shape.stride.h, shape.output.h),
+          size(shape.input.w, shape.stride.w, shape.output.w)};
+}
+
 // One channel a group leaves a tile of a matrix product almost empty.
 CNNOPS_INLINE double depthwise_cost(const Conv2dProblem& problem) {
   return Conv2dCounts(problem).products / 2;
@@ -50,12 +62,10 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
   }
   const double moved =
       kMove * counts.source + (problem.channels_last ? kTranspose : kWrite) * counts.result;
-  const bool forward = problem.pass == Conv2dPass::kForward;
-  const int64_t h = forward ? shape.output.h : divide_up(shape.input.h, shape.stride.h);
-  const int64_t w = forward ? shape.output.w : divide_up(shape.input.w, shape.stride.w);
-  const int64_t pitch = w + (shape.kernel.w - 1) * shape.dilation.w / shape.stride.w;
-  const double pixels = double(round_up(h * pitch, kTileVectors * lanes<float>));
-  return counts.products * pixels / double(larger<int64_t>(1, h * w)) + moved;
+  const Pair map = lattice_size(problem);
+  const int64_t pitch = map.w + (shape.kernel.w - 1) * shape.dilation.w / shape.stride.w;
+  const double pixels = double(round_up(map.h * pitch, kTileVectors * lanes<float>));
+  return counts.products * pixels / double(map.h * map.w) + moved;
 }
 
 // Patches are gathered, a row of pixels or in channels_last a run of channels at a time, and sums are
@@ -65,10 +75,11 @@ CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   const double patches = counts.products / double(larger<int64_t>(1, counts.produce));
+  if (covers_whole_map(shape)) return counts.products + kMove * counts.result;
   const bool pointwise = shape.kernel.h * shape.kernel.w == 1;
   if (!problem.channels_last) {
-    const double row = double(larger<int64_t>(1, pointwise ? shape.output.h * shape.output.w
-                                                           : shape.output.w));
+    const Pair map = lattice_size(problem);
+    const double row = double(pointwise ? map.h * map.w : map.w);
     return counts.products + (kGather + kRow / row) * patches + kMove * counts.result;
   }
   const bool dense = shape.groups == 1 && shape.dilation.w == 1;
