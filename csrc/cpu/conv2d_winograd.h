@@ -14,7 +14,7 @@ struct StrideOneFamily {
   using InputGrad = Scheme;
   static constexpr int kStride = 1;
   static constexpr bool kIsRotated = true;  // the filter of the input gradient
-  static constexpr double kInputGradMove = 0;
+  static constexpr double kInputGradMove = 0, kWeightGradMove = 0;
 
   static TileAxis input_grad_tiles(const WindowAxis& axis) { return gradient_tiles<Scheme>(axis); }
 };
@@ -24,7 +24,7 @@ struct StrideTwoFamily {
   using InputGrad = StrideTwoTransposed;
   static constexpr int kStride = 2;
   static constexpr bool kIsRotated = false;
-  static constexpr double kInputGradMove = 22;
+  static constexpr double kInputGradMove = 22, kWeightGradMove = 12;
 
   static TileAxis input_grad_tiles(const WindowAxis& axis) {
     return stride_two_gradient_tiles<InputGrad>(axis);
@@ -90,7 +90,7 @@ struct Winograd {
   }
 
   // A tile's products, and what it costs to transform it: about as many multiply-adds a product and
-  // channel as these, and the family's more for an input gradient. The filter is transformed once a call, whose batch does not count: it is
+  // channel as these, and the family's more for a gradient. The filter is transformed once a call, whose batch does not count: it is
   // shared between few images.
   static double cost(const Conv2dProblem& problem) {
     using Scheme = typename Family::Forward;
@@ -99,7 +99,9 @@ struct Winograd {
     const TileGrid grid = forward_grid<Scheme>(shape);
     const double in = double(round_up(shape.in_channels, lanes<float>)),
                  out = double(round_up(shape.out_channels, lanes<float>));
-    const double more = problem.pass == Conv2dPass::kInputGrad ? Family::kInputGradMove : 0;
+    const double more = problem.pass == Conv2dPass::kForward     ? 0
+                        : problem.pass == Conv2dPass::kInputGrad ? Family::kInputGradMove
+                                                                 : Family::kWeightGradMove;
     return kWinogradProducts<Scheme> *
            (double(grid.tiles()) * (in * out + (kSource + more) * in + (kResult + more) * out) +
             kFilter / kImages * in * out);
