@@ -55,9 +55,8 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
   if (problem.pass == Conv2dPass::kWeightGrad) {
     const int64_t columns = larger<int64_t>(1, shape.output.w);
     const double vectors = double(divide_up(columns, lanes<float>)) + kBegin;
-    const double moved = problem.channels_last
-                             ? kMove * counts.source + kTranspose * counts.result
-                             : kCopy * (counts.source + counts.result);
+    const double moved = problem.channels_last ? kMove * counts.source + kTranspose * counts.result
+                                               : kCopy * (counts.source + counts.result);
     return vectors * double(lanes<float>) / double(columns) * counts.products + moved;
   }
   const double moved =

@@ -70,24 +70,24 @@ class ChannelVectors {
       const int64_t depth = smaller(kBlockDepth, filter.depth - k);
       const Patches patches = find_patches(operands, lattice, task, scratch, k, depth);
       const BlockStart<A> start = block_start(k, bias, sums);
-      multiply<A>({.rows = task.all_pixels(),
-                   .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
-                   .depth = depth,
-                   .scalars = patches.data,
-                   .scalar_panel = kTileRows * patches.row,
-                   .scalar_row = patches.row,
-                   .scalar_depth = 1,
-                   .vectors = filter.panel(task.group, task.first_channel / filter.width) +
-                              k * filter.width,
-                   .vector_panel = filter.depth * filter.width,
-                   .vector_depth = filter.width,
-                   .start = start.data,
-                   .start_panel = start.panel,
-                   .start_row = start.row,
-                   .sums = sums.data,
-                   .sums_row = sums.row,
-                   .ahead = k + depth < filter.depth ? Ahead{}
-                                                     : ahead_of(operands, lattice, task, next)});
+      multiply<A>(
+          {.rows = task.all_pixels(),
+           .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
+           .depth = depth,
+           .scalars = patches.data,
+           .scalar_panel = kTileRows * patches.row,
+           .scalar_row = patches.row,
+           .scalar_depth = 1,
+           .vectors =
+               filter.panel(task.group, task.first_channel / filter.width) + k * filter.width,
+           .vector_panel = filter.depth * filter.width,
+           .vector_depth = filter.width,
+           .start = start.data,
+           .start_panel = start.panel,
+           .start_row = start.row,
+           .sums = sums.data,
+           .sums_row = sums.row,
+           .ahead = k + depth < filter.depth ? Ahead{} : ahead_of(operands, lattice, task, next)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
@@ -203,9 +203,8 @@ class PixelVectors {
                    .start_row = start.row,
                    .sums = sums.data,
                    .sums_row = sums.row,
-                   .ahead = k + depth < filter.depth
-                                ? ahead_of(operands, lattice, task, k + depth)
-                                : ahead_of(operands, lattice, next, 0)});
+                   .ahead = k + depth < filter.depth ? ahead_of(operands, lattice, task, k + depth)
+                                                     : ahead_of(operands, lattice, next, 0)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
