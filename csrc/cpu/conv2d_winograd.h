@@ -90,8 +90,8 @@ struct Winograd {
   }
 
   // A tile's products, and what it costs to transform it: about as many multiply-adds a product and
-  // channel as these, and the family's more for a gradient. The filter is transformed once a call, whose batch does not count: it is
-  // shared between few images.
+  // channel as these, and the family's more for a gradient. The filter is transformed once a call,
+  // whose batch does not count: it is shared between few images.
   static double cost(const Conv2dProblem& problem) {
     using Scheme = typename Family::Forward;
     constexpr double kSource = 10, kResult = 7, kFilter = 9, kImages = 4;

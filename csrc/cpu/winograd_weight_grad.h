@@ -18,7 +18,10 @@ namespace cnnops::CNNOPS_TARGET {
 inline constexpr int64_t kWeightGradDepth = 128;
 
 // Bytes of the factors of a chunk, if that leaves kWeightGradDepth tiles.
-inline constexpr int64_t kChunkBytes = 2 << 20;
+inline constexpr int64_t kChunkBytes = 1 << 20;
+
+// Tiles that a task transforms.
+inline constexpr int64_t kTransformTiles = 32;
 
 // The factors of grad_output: A d A^T.
 template <class Scheme>
@@ -136,29 +139,33 @@ class WinogradWeightGrad {
                  const ScratchOf& scratch) const {
     const int64_t inputs = divide_up(shape_.in_channels, kColumns),
                   outputs = divide_up(shape_.out_channels, kColumns);
-    parallel(execution, inputs + outputs, [&](int64_t task, int64_t slot) {
-      if (task < inputs) {
-        transform_side(scratch(slot).input, tensors_.input, shape_.in_channels, task * kColumns,
-                       grid_.input, tiles, shared.input);
+    const int64_t parts = divide_up(tiles.last - tiles.first, kTransformTiles);
+    parallel(execution, (inputs + outputs) * parts, [&](int64_t task, int64_t slot) {
+      const int64_t side = task / parts, tile = task % parts * kTransformTiles;
+      const Range part{tiles.first + tile, smaller(tiles.last, tiles.first + tile + kTransformTiles)};
+      if (side < inputs) {
+        transform_side(scratch(slot).input, tensors_.input, shape_.in_channels, side * kColumns,
+                       grid_.input, part, tile, shared.input);
       } else {
         transform_side(scratch(slot).output, tensors_.output, shape_.out_channels,
-                       (task - inputs) * kColumns, grid_.output, tiles, shared.output);
+                       (side - inputs) * kColumns, grid_.output, part, tile, shared.output);
       }
     });
   }
 
-  // kColumns channels from `first` on.
+  // kColumns channels from `first` on. `tile` is the chunk's that the tiles start with.
   template <class Transform, class Panels>
   static void transform_side(const Transform& transform, const MutableTensor& tensor,
                              int64_t channels, int64_t first, const TileGrid& grid,
-                             const Range& tiles, const Panels& panels) {
+                             const Range& tiles, int64_t tile, const Panels& panels) {
     const T* data = static_cast<const T*>(tensor.data);
     const Strides4& stride = tensor.stride;
     const int64_t last = smaller(channels, first + kColumns);
     for_each_strip(grid, tiles.first, tiles.last, [&](const TileStrip& strip) {
       for (int64_t c = first; c < last; c += kLineChannels) {
         transform.run({data + strip.image * stride.n + c * stride.c, stride},
-                      smaller(kLineChannels, last - c), grid, strip, panels.place(strip.slot, c));
+                      smaller(kLineChannels, last - c), grid, strip,
+                      panels.place(tile + strip.slot, c));
       }
     });
   }
