@@ -18,6 +18,12 @@ struct Execution {
   char* workspace;  // as many bytes as the kernel asked for, aligned to kWorkspaceAlignment
 };
 
+// All on the calling thread.
+inline void serial_for(int64_t tasks, void* context, RangeBody body) { body(context, 0, tasks, 0); }
+
+// For steps inside of a task, whose memory is the task's.
+inline constexpr Execution kOnOneThread{serial_for, 1, nullptr};
+
 // Scratch memory for each slot, behind what `shared` has handed out. make(arena) lays one out; it
 // is called with an arena that only measures, too.
 template <class Make>

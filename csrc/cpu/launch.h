@@ -19,9 +19,6 @@ void parallel_for(int64_t tasks, void* context, RangeBody body) {
   });
 }
 
-// All on the calling thread.
-inline void serial_for(int64_t tasks, void* context, RangeBody body) { body(context, 0, tasks, 0); }
-
 inline int64_t thread_count() { return at::get_num_threads(); }
 
 // Multiply-adds, or samples of windows, below which waking other threads costs more than they save;

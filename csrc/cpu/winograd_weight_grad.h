@@ -2,9 +2,13 @@
 //
 //   grad_weight = G^T [sum over tiles of (A d A^T) * (B^T x B)] G
 //
-// with tiles x of the input and d of grad_output. Tiles are taken in chunks: all threads transform a
-// chunk, then share out the matrix products, one for each pair of the scheme's filters, whose sums
-// stay in memory until the last chunk. Sums run over the tiles in order, whoever computes them.
+// with tiles x of the input and d of grad_output. Tiles are taken in chunks: a chunk is transformed,
+// then multiplied, one matrix product for each pair of the scheme's filters, whose sums stay in
+// memory until the last chunk.
+//
+// Threads share each of these steps. Where channels are few, tiles are cut into segments instead,
+// each with sums of its own, and one thread takes all steps of a segment. Sums run over the tiles,
+// and then over the segments, in order, whoever computes them.
 #pragma once
 
 #include "gemm_tile.h"
@@ -17,8 +21,11 @@ namespace cnnops::CNNOPS_TARGET {
 // L1 cache.
 inline constexpr int64_t kWeightGradDepth = 128;
 
-// Bytes of the factors of a chunk, if that leaves kWeightGradDepth tiles.
-inline constexpr int64_t kChunkBytes = 1 << 20;
+// Bytes of the factors of a chunk, if that leaves kChunkTiles.
+inline constexpr int64_t kChunkBytes = 512 << 10, kChunkTiles = 64;
+
+// Segments, of kSegmentTiles at least, if the sums of one have so few bytes.
+inline constexpr int64_t kSegments = 16, kSegmentTiles = 64, kSegmentBytes = 256 << 10;
 
 // Tiles that a task transforms.
 inline constexpr int64_t kTransformTiles = 32;
@@ -34,22 +41,30 @@ struct GradientSide {
   }
 };
 
-// Factors of a chunk of tiles, [product][panel][tile][channel of the panel].
+// Factors of a chunk of tiles, [product][panel][tile][channel of the panel]: panels have `width`
+// channels, or all if they are fewer.
 template <int64_t width>
 struct FactorPanels {
-  static constexpr int64_t kWidth = width;
-  int64_t panel, stride;  // floats from one panel, and from one product, to the next
+  int64_t row, panel, stride;  // floats from one tile, one panel and one product to the next
   float* data;
 
   template <class Scheme>
   static FactorPanels take(int64_t tiles, int64_t channels, Arena& arena) {
-    const int64_t panel = tiles * kWidth, panels = divide_up(channels, kWidth);
-    const int64_t stride = round_up(panels * panel, 1024) + 16;
-    return {panel, stride, arena.take<float>(kWinogradProducts<Scheme> * stride)};
+    const int64_t row = smaller(width, round_up(channels, lanes<float>)), panel = tiles * row;
+    const int64_t stride = round_up(divide_up(channels, width) * panel, 1024) + 16;
+    return {row, panel, stride, arena.take<float>(kWinogradProducts<Scheme> * stride)};
   }
   FactorPlace place(int64_t tile, int64_t channel) const {
-    return {data + channel / kWidth * panel + tile * kWidth + channel % kWidth, stride, kWidth};
+    return {data + channel / width * panel + tile * row + channel % width, stride, row};
   }
+};
+
+// The sums of segments' products, [segment][filter][output channel][input channel].
+struct ProductSums {
+  int64_t row, filter, segment;  // floats from one to the next
+  float* data;
+
+  ProductSums of(int64_t index) const { return {row, filter, segment, data + index * segment}; }
 };
 
 template <class Scheme, class T>
@@ -59,37 +74,42 @@ class WinogradWeightGrad {
   // Register tiles have kTileRows output channels and kTileColumns input channels.
   static constexpr int64_t kRows = 48, kColumns = kTileColumns<float>;
   static_assert(kRows % kTileRows == 0 && kRows % kLanes == 0);
+  static constexpr int kFilters = Scheme::kFilters * Scheme::kFilters;
 
   WinogradWeightGrad(const Conv2dShape& shape, const Conv2dTensors& tensors)
-      : shape_(shape), tensors_(tensors), grid_{forward_grid<Scheme>(shape), gradient_grid(shape)} {
+      : shape_(shape),
+        tensors_(tensors),
+        grid_{forward_grid<Scheme>(shape), gradient_grid(shape)},
+        tiles_(shape.batch * grid_.input.tiles()),
+        row_(round_up(shape.in_channels, kLanes)),
+        filter_(round_up(shape.out_channels * row_, 1024) + 16) {
+    const bool are_few = kFilters * filter_ * int64_t(sizeof(float)) <= kSegmentBytes;
+    segment_ = are_few ? larger(kSegmentTiles, divide_up(tiles_, kSegments)) : tiles_;
     const int64_t bytes = kWinogradProducts<Scheme> * (shape.in_channels + shape.out_channels) *
                           int64_t(sizeof(float));
-    tiles_ = shape.batch * grid_.input.tiles();
-    chunk_ = smaller(tiles_, larger(kWeightGradDepth, kChunkBytes / bytes));
+    chunk_ = smaller(segment_, larger(kChunkTiles, kChunkBytes / bytes));
   }
 
   int64_t workspace(int64_t threads) const {
     Arena arena;
-    const Shared shared(*this, arena);
-    return workspace_bytes(arena, threads, [&](Arena& own) { return Scratch(*this, own); });
+    take_sums(arena);
+    if (segments() > 1)
+      return workspace_bytes(arena, threads,
+                             [&](Arena& own) { return SegmentScratch(*this, own); });
+    const Factors factors(*this, arena);
+    return workspace_bytes(arena, threads, [&](Arena& own) { return Transforms(*this, own); });
   }
 
   void run(const Execution& execution) const {
     Arena arena(execution.workspace);
-    const Shared shared(*this, arena);
-    const ScratchBySlot scratch(execution, arena, [&](Arena& own) { return Scratch(*this, own); });
-    if (tiles_ == 0)
-      fill_run(shared.sums, 0.f, Scheme::kFilters * Scheme::kFilters * shared.sums_size);
-    for (int64_t first = 0; first < tiles_; first += chunk_) {
-      const Range tiles{first, smaller(tiles_, first + chunk_)};
-      transform(tiles, shared, execution, scratch);
-      const int64_t blocks = divide_up(shape_.out_channels, kRows);
-      parallel(execution, Scheme::kFilters * Scheme::kFilters * blocks, [&](int64_t task, int64_t) {
-        add_products(int(task / blocks), task % blocks, tiles, shared);
-      });
+    const ProductSums sums = take_sums(arena);
+    if (segments() > 1) {
+      run_segments(sums, execution, arena);
+    } else {
+      run_together(sums, execution, arena);
     }
     parallel(execution, shape_.out_channels,
-             [&](int64_t channel, int64_t) { write_filter(shared, channel); });
+             [&](int64_t channel, int64_t) { write_filter(sums, channel); });
   }
 
  private:
@@ -109,46 +129,91 @@ class WinogradWeightGrad {
             .result_step = 0};
   }
 
-  struct Shared {
+  // Without tiles there is one segment, too: its sums are zero.
+  int64_t segments() const { return tiles_ == 0 ? 1 : divide_up(tiles_, segment_); }
+
+  ProductSums take_sums(Arena& arena) const {
+    return {row_, filter_, kFilters * filter_, arena.take<float>(segments() * kFilters * filter_)};
+  }
+
+  struct Factors {
     FactorPanels<kColumns> input;
     FactorPanels<kRows> output;
-    int64_t sums_row, sums_size;  // of one filter: [output channel][input channel]
-    float* sums;
 
-    Shared(const WinogradWeightGrad& call, Arena& arena)
+    Factors(const WinogradWeightGrad& call, Arena& arena)
         : input(FactorPanels<kColumns>::template take<Scheme>(call.chunk_, call.shape_.in_channels,
                                                               arena)),
           output(FactorPanels<kRows>::template take<Scheme>(call.chunk_, call.shape_.out_channels,
-                                                            arena)),
-          sums_row(round_up(call.shape_.in_channels, kColumns)),
-          sums_size(round_up(call.shape_.out_channels * sums_row, 1024) + 16),
-          sums(arena.take<float>(Scheme::kFilters * Scheme::kFilters * sums_size)) {}
+                                                            arena)) {}
   };
 
-  struct Scratch {
+  struct Transforms {
     SourceTransform<Scheme, T> input;
     SourceTransform<GradientSide<Scheme>, T> output;
 
-    Scratch(const WinogradWeightGrad& call, Arena& arena)
+    Transforms(const WinogradWeightGrad& call, Arena& arena)
         : input(smaller(call.chunk_, call.grid_.input.w.tiles), arena),
           output(smaller(call.chunk_, call.grid_.input.w.tiles), arena) {}
   };
 
-  template <class ScratchOf>
-  void transform(const Range& tiles, const Shared& shared, const Execution& execution,
-                 const ScratchOf& scratch) const {
+  struct SegmentScratch {
+    Factors factors;
+    Transforms transforms;
+
+    SegmentScratch(const WinogradWeightGrad& call, Arena& arena)
+        : factors(call, arena), transforms(call, arena) {}
+  };
+
+  void run_segments(const ProductSums& sums, const Execution& execution, const Arena& arena) const {
+    const ScratchBySlot scratch(execution, arena,
+                                [&](Arena& own) { return SegmentScratch(*this, own); });
+    parallel(execution, segments(), [&](int64_t segment, int64_t slot) {
+      const SegmentScratch own = scratch(slot);
+      const int64_t first = segment * segment_;
+      add_tiles({first, smaller(tiles_, first + segment_)}, sums.of(segment), own.factors,
+                kOnOneThread, [&](int64_t) -> const Transforms& { return own.transforms; });
+    });
+  }
+
+  void run_together(const ProductSums& sums, const Execution& execution, Arena& arena) const {
+    const Factors factors(*this, arena);
+    const ScratchBySlot transforms(execution, arena,
+                                   [&](Arena& own) { return Transforms(*this, own); });
+    if (tiles_ == 0) fill_run(sums.data, 0.f, sums.segment);
+    add_tiles({0, tiles_}, sums, factors, execution, transforms);
+  }
+
+  // The products of one segment's tiles, a chunk at a time.
+  template <class TransformsOf>
+  void add_tiles(const Range& tiles, const ProductSums& sums, const Factors& factors,
+                 const Execution& execution, const TransformsOf& transforms) const {
+    const int64_t blocks = divide_up(shape_.out_channels, kRows);
+    for (int64_t first = tiles.first; first < tiles.last; first += chunk_) {
+      const Range chunk{first, smaller(tiles.last, first + chunk_)};
+      transform(chunk, factors, execution, transforms);
+      parallel(execution, kFilters * blocks, [&](int64_t task, int64_t) {
+        add_products(int(task / blocks), task % blocks, chunk.last - chunk.first,
+                     first == tiles.first, factors, sums);
+      });
+    }
+  }
+
+  template <class TransformsOf>
+  void transform(const Range& tiles, const Factors& factors, const Execution& execution,
+                 const TransformsOf& transforms) const {
     const int64_t inputs = divide_up(shape_.in_channels, kColumns),
                   outputs = divide_up(shape_.out_channels, kColumns);
     const int64_t parts = divide_up(tiles.last - tiles.first, kTransformTiles);
     parallel(execution, (inputs + outputs) * parts, [&](int64_t task, int64_t slot) {
       const int64_t side = task / parts, tile = task % parts * kTransformTiles;
-      const Range part{tiles.first + tile, smaller(tiles.last, tiles.first + tile + kTransformTiles)};
+      const Range part{tiles.first + tile,
+                       smaller(tiles.last, tiles.first + tile + kTransformTiles)};
       if (side < inputs) {
-        transform_side(scratch(slot).input, tensors_.input, shape_.in_channels, side * kColumns,
-                       grid_.input, part, tile, shared.input);
+        transform_side(transforms(slot).input, tensors_.input, shape_.in_channels, side * kColumns,
+                       grid_.input, part, tile, factors.input);
       } else {
-        transform_side(scratch(slot).output, tensors_.output, shape_.out_channels,
-                       (side - inputs) * kColumns, grid_.output, part, tile, shared.output);
+        transform_side(transforms(slot).output, tensors_.output, shape_.out_channels,
+                       (side - inputs) * kColumns, grid_.output, part, tile, factors.output);
       }
     });
   }
@@ -170,74 +235,87 @@ class WinogradWeightGrad {
     });
   }
 
-  // The products of one pair of filters, for kRows output channels.
-  void add_products(int filter, int64_t block, const Range& tiles, const Shared& shared) const {
-    bool is_first = tiles.first == 0;
+  // The products of `tiles` tiles with one pair of filters, for kRows output channels.
+  void add_products(int filter, int64_t block, int64_t tiles, bool is_first, const Factors& factors,
+                    const ProductSums& sums) const {
+    float* const to = sums.data + filter * sums.filter + block * kRows * sums.row;
     for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
       if (filter_of<Scheme>(i) != filter) continue;
-      for (int64_t t = 0; t < tiles.last - tiles.first; t += kWeightGradDepth) {
-        const int64_t depth = smaller(kWeightGradDepth, tiles.last - tiles.first - t);
-        multiply_tiles(i, filter, block, t, depth, is_first, shared);
+      for (int64_t t = 0; t < tiles; t += kWeightGradDepth) {
+        multiply_tiles(i, block, {t, smaller(tiles, t + kWeightGradDepth)}, factors,
+                       is_first ? nullptr : to, to);
         is_first = false;
       }
     }
   }
 
-  void multiply_tiles(int product, int filter, int64_t block, int64_t tile, int64_t depth,
-                      bool is_first, const Shared& shared) const {
-    float* sums = shared.sums + filter * shared.sums_size + block * kRows * shared.sums_row;
-    const FactorPanels<kColumns>& input = shared.input;
-    const FactorPanels<kRows>& output = shared.output;
+  void multiply_tiles(int product, int64_t block, const Range& tiles, const Factors& factors,
+                      const float* start, float* sums) const {
+    const FactorPanels<kColumns>& input = factors.input;
+    const FactorPanels<kRows>& output = factors.output;
     multiply<float>(
         {.rows = smaller(kRows, shape_.out_channels - block * kRows),
-         .columns = round_up(shape_.in_channels, kLanes),
-         .depth = depth,
-         .scalars = output.data + product * output.stride + block * output.panel + tile * kRows,
+         .columns = row_,
+         .depth = tiles.last - tiles.first,
+         .scalars = output.place(tiles.first, block * kRows).data + product * output.stride,
          .scalar_panel = kTileRows,
          .scalar_row = 1,
-         .scalar_depth = kRows,
-         .vectors = input.data + product * input.stride + tile * kColumns,
+         .scalar_depth = output.row,
+         .vectors = input.place(tiles.first, 0).data + product * input.stride,
          .vector_panel = input.panel,
-         .vector_depth = kColumns,
-         .start = is_first ? nullptr : sums,
+         .vector_depth = input.row,
+         .start = start,
          .start_panel = kColumns,
-         .start_row = shared.sums_row,
+         .start_row = row_,
          .sums = sums,
-         .sums_row = shared.sums_row});
+         .sums_row = row_});
   }
 
   // The filters of one output channel: G^T M G.
-  void write_filter(const Shared& shared, int64_t channel) const {
-    constexpr int kTaps = Scheme::kTaps, kFilters = Scheme::kFilters;
+  void write_filter(const ProductSums& sums, int64_t channel) const {
+    constexpr int kTaps = Scheme::kTaps;
     T* to = static_cast<T*>(tensors_.weight.data) + channel * shape_.in_channels * kTaps * kTaps;
     for (int64_t c = 0; c < shape_.in_channels; c += kLanes) {
-      const float* from = shared.sums + channel * shared.sums_row + c;
-      WinogradVector halfway[kTaps][kFilters];
-      for (int j = 0; j < kFilters; ++j) {
-        WinogradVector m[kFilters], w[kTaps];
-#pragma GCC unroll 16
-        for (int i = 0; i < kFilters; ++i)
-          m[i] = load(from + (i * kFilters + j) * shared.sums_size);
-        Scheme::filter_gradient(m, w);
-#pragma GCC unroll 16
-        for (int r = 0; r < kTaps; ++r) halfway[r][j] = w[r];
-      }
       float taps[kTaps * kTaps * kLanes];
-      for (int r = 0; r < kTaps; ++r) {
-        WinogradVector w[kTaps];
-        Scheme::filter_gradient(halfway[r], w);
-#pragma GCC unroll 16
-        for (int s = 0; s < kTaps; ++s) store(taps + (r * kTaps + s) * kLanes, w[s]);
-      }
+      transform_sums(sums, channel * sums.row + c, taps);
       scatter_lanes(taps, kLanes, to + c * kTaps * kTaps, 1, kTaps * kTaps,
                     smaller(kLanes, shape_.in_channels - c), kTaps * kTaps);
     }
   }
 
+  void transform_sums(const ProductSums& sums, int64_t first, float* taps) const {
+    constexpr int kTaps = Scheme::kTaps, kSide = Scheme::kFilters;
+    WinogradVector halfway[kTaps][kSide];
+    for (int j = 0; j < kSide; ++j) {
+      WinogradVector m[kSide], w[kTaps];
+#pragma GCC unroll 16
+      for (int i = 0; i < kSide; ++i) m[i] = sum_of_segments(sums, first, i * kSide + j);
+      Scheme::filter_gradient(m, w);
+#pragma GCC unroll 16
+      for (int r = 0; r < kTaps; ++r) halfway[r][j] = w[r];
+    }
+    for (int r = 0; r < kTaps; ++r) {
+      WinogradVector w[kTaps];
+      Scheme::filter_gradient(halfway[r], w);
+#pragma GCC unroll 16
+      for (int s = 0; s < kTaps; ++s) store(taps + (r * kTaps + s) * kLanes, w[s]);
+    }
+  }
+
+  WinogradVector sum_of_segments(const ProductSums& sums, int64_t first, int filter) const {
+    const float* from = sums.data + filter * sums.filter + first;
+    WinogradVector sum = load(from);
+    for (int64_t segment = 1; segment < segments(); ++segment)
+      sum += load(from + segment * sums.segment);
+    return sum;
+  }
+
   const Conv2dShape& shape_;
   const Conv2dTensors& tensors_;
   const Grids grid_;
-  int64_t tiles_, chunk_;
+  const int64_t tiles_;
+  const int64_t row_, filter_;  // of sums, in floats
+  int64_t segment_, chunk_;     // in tiles
 };
 
 }  // namespace cnnops::CNNOPS_TARGET
