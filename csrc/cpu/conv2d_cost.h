@@ -67,19 +67,24 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
   return counts.products * pixels / double(map.h * map.w) + moved;
 }
 
-// Patches are gathered, a row of pixels or in channels_last a run of channels at a time, and sums are
-// written. A weight gradient in channels_last has to find its way from pixel to pixel.
+// Patches are gathered, a row of pixels or in channels_last a run of channels at a time, sums are
+// written, and the filter is read, or its gradient written, once an image. A weight gradient in
+// channels_last has to find its way from pixel to pixel.
 CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
-  constexpr double kGather = 2, kRow = 300, kRun = 180, kMove = 20, kWrite = 10, kPixel = 150;
+  constexpr double kGather = 2, kRow = 300, kRun = 180, kMove = 20, kWrite = 10, kPixel = 150,
+                   kFilter = 16;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   const double patches = counts.products / double(larger<int64_t>(1, counts.produce));
   if (covers_whole_map(shape)) return counts.products + kMove * counts.result;
   const bool pointwise = shape.kernel.h * shape.kernel.w == 1;
+  const double filter = pointwise ? 0
+                                  : kFilter * counts.products /
+                                        double(larger<int64_t>(1, shape.output.h * shape.output.w));
   if (!problem.channels_last) {
     const Pair map = lattice_size(problem);
     const double row = double(pointwise ? map.h * map.w : map.w);
-    return counts.products + (kGather + kRow / row) * patches + kMove * counts.result;
+    return counts.products + (kGather + kRow / row) * patches + filter + kMove * counts.result;
   }
   const bool dense = shape.groups == 1 && shape.dilation.w == 1;
   const double run =
@@ -87,7 +92,7 @@ CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
   const double gathering = pointwise ? 0 : patches * (kGather + kRun / run);
   const bool is_gradient = problem.pass == Conv2dPass::kWeightGrad;
   const double walking = is_gradient ? kPixel * double(shape.output.h * shape.output.w) : 0;
-  return patches * double(round_up(counts.produce, lanes<float>)) + gathering + walking +
+  return patches * double(round_up(counts.produce, lanes<float>)) + gathering + walking + filter +
          kWrite * counts.result;
 }
 

@@ -24,7 +24,7 @@ struct StrideTwoFamily {
   using InputGrad = StrideTwoTransposed;
   static constexpr int kStride = 2;
   static constexpr bool kIsRotated = false;
-  static constexpr double kInputGradMove = 22, kWeightGradMove = 12;
+  static constexpr double kInputGradMove = 18, kWeightGradMove = 6;
 
   static TileAxis input_grad_tiles(const WindowAxis& axis) {
     return stride_two_gradient_tiles<InputGrad>(axis);
