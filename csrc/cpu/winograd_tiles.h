@@ -10,7 +10,7 @@ namespace cnnops::CNNOPS_TARGET {
 template <class Scheme>
 inline constexpr int64_t kWinogradProducts = Scheme::kProducts * Scheme::kProducts;
 template <class Scheme>
-CNNOPS_INLINE int filter_of(int product) {
+CNNOPS_INLINE constexpr int filter_of(int product) {
   return Scheme::filter_of(product / Scheme::kProducts) * Scheme::kFilters +
          Scheme::filter_of(product % Scheme::kProducts);
 }

@@ -21,7 +21,8 @@ namespace cnnops::CNNOPS_TARGET {
 // L1 cache.
 inline constexpr int64_t kWeightGradDepth = 128;
 
-// Bytes of the factors of a chunk, if that leaves kChunkTiles.
+// Bytes of the factors of a chunk, if they are more than those of the sums, which are read and
+// written once a chunk; and its least tiles.
 inline constexpr int64_t kChunkBytes = 512 << 10, kChunkTiles = 64;
 
 // Segments, of kSegmentTiles at least, if the sums of one have so few bytes.
@@ -59,6 +60,24 @@ struct FactorPanels {
   }
 };
 
+// Products in the order of their filters: the filter whose products start at a position, or -1.
+template <class Scheme>
+struct FilterStarts {
+  int filter[kWinogradProducts<Scheme>];
+
+  constexpr FilterStarts() : filter{} {
+    int position = 0;
+    for (int f = 0; f < Scheme::kFilters * Scheme::kFilters; ++f) {
+      bool is_first = true;
+      for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
+        if (filter_of<Scheme>(i) != f) continue;
+        filter[position++] = is_first ? f : -1;
+        is_first = false;
+      }
+    }
+  }
+};
+
 // The sums of segments' products, [segment][filter][output channel][input channel].
 struct ProductSums {
   int64_t row, filter, segment;  // floats from one to the next
@@ -75,6 +94,7 @@ class WinogradWeightGrad {
   static constexpr int64_t kRows = 48, kColumns = kTileColumns<float>;
   static_assert(kRows % kTileRows == 0 && kRows % kLanes == 0);
   static constexpr int kFilters = Scheme::kFilters * Scheme::kFilters;
+  static constexpr FilterStarts<Scheme> kStarts{};
 
   WinogradWeightGrad(const Conv2dShape& shape, const Conv2dTensors& tensors)
       : shape_(shape),
@@ -83,11 +103,12 @@ class WinogradWeightGrad {
         tiles_(shape.batch * grid_.input.tiles()),
         row_(round_up(shape.in_channels, kLanes)),
         filter_(round_up(shape.out_channels * row_, 1024) + 16) {
-    const bool are_few = kFilters * filter_ * int64_t(sizeof(float)) <= kSegmentBytes;
-    segment_ = are_few ? larger(kSegmentTiles, divide_up(tiles_, kSegments)) : tiles_;
-    const int64_t bytes = kWinogradProducts<Scheme> * (shape.in_channels + shape.out_channels) *
-                          int64_t(sizeof(float));
-    chunk_ = smaller(segment_, larger(kChunkTiles, kChunkBytes / bytes));
+    const int64_t sums = kFilters * filter_ * int64_t(sizeof(float));
+    segment_ = sums <= kSegmentBytes ? larger(kSegmentTiles, divide_up(tiles_, kSegments)) : tiles_;
+    const int64_t factors = kWinogradProducts<Scheme> * (shape.in_channels + shape.out_channels) *
+                            int64_t(sizeof(float));
+    chunk_ = larger(kChunkTiles, larger(kChunkBytes, sums) / factors);
+    chunk_ = smaller(segment_, chunk_);
   }
 
   int64_t workspace(int64_t threads) const {
@@ -183,7 +204,9 @@ class WinogradWeightGrad {
     add_tiles({0, tiles_}, sums, factors, execution, transforms);
   }
 
-  // The products of one segment's tiles, a chunk at a time.
+  // The products of one segment's tiles, a chunk at a time. Filters have different numbers of
+  // products: there is a task for each, so that threads get about equally many, and the first of a
+  // filter does them all.
   template <class TransformsOf>
   void add_tiles(const Range& tiles, const ProductSums& sums, const Factors& factors,
                  const Execution& execution, const TransformsOf& transforms) const {
@@ -191,9 +214,11 @@ class WinogradWeightGrad {
     for (int64_t first = tiles.first; first < tiles.last; first += chunk_) {
       const Range chunk{first, smaller(tiles.last, first + chunk_)};
       transform(chunk, factors, execution, transforms);
-      parallel(execution, kFilters * blocks, [&](int64_t task, int64_t) {
-        add_products(int(task / blocks), task % blocks, chunk.last - chunk.first,
-                     first == tiles.first, factors, sums);
+      parallel(execution, kWinogradProducts<Scheme> * blocks, [&](int64_t task, int64_t) {
+        const int filter = kStarts.filter[task / blocks];
+        if (filter < 0) return;
+        add_products(filter, task % blocks, chunk.last - chunk.first, first == tiles.first, factors,
+                     sums);
       });
     }
   }
