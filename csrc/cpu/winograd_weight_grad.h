@@ -229,8 +229,9 @@ class WinogradWeightGrad {
     const int64_t inputs = divide_up(shape_.in_channels, kColumns),
                   outputs = divide_up(shape_.out_channels, kColumns);
     const int64_t parts = divide_up(tiles.last - tiles.first, kTransformTiles);
-    parallel(execution, (inputs + outputs) * parts, [&](int64_t task, int64_t slot) {
-      const int64_t side = task / parts, tile = task % parts * kTransformTiles;
+    parallel(execution, parts * (inputs + outputs), [&](int64_t task, int64_t slot) {
+      const int64_t side = task % (inputs + outputs);
+      const int64_t tile = task / (inputs + outputs) * kTransformTiles;
       const Range part{tiles.first + tile,
                        smaller(tiles.last, tiles.first + tile + kTransformTiles)};
       if (side < inputs) {
