@@ -39,11 +39,10 @@ def problems(batch: int) -> Iterator[Problem]:
 class Case:
     """The convolution on inputs or output gradients of a kind; filters are ordinary."""
 
-    unit = conv2d.Case.unit
-
     def __init__(self, problem: Problem, setting: Setting):
         self.ordinary = conv2d.Case(problem.shape, setting)
         self.batch = self.ordinary.batch
+        self.unit = self.ordinary.unit
         self.are_denormal = problem.kind == KINDS[1]
         self.work = self.ordinary.work
         self.verify = self.ordinary.verify

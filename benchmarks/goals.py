@@ -14,6 +14,7 @@ from typing import NamedTuple
 from . import denormals
 from .markdown import squeeze, table
 from .results import Row, geometric_mean, load
+from .shapes import SAVINGS
 
 NOISE = 0.05  # of a ratio; what is slower by less counts as a tie
 SLOWEST = 20  # cases that are listed
@@ -38,10 +39,10 @@ def _goals(kind: str, passes: str, *figures, **options) -> list[Goal]:
 CONV = "forward input_grad weight_grad"
 HALF = ("bfloat16", "float16")
 GOALS = [
-    *_goals("3x3 stride 1", "forward input_grad", 3.0, 3.3, 1.8, saving=144 / 36),
-    *_goals("3x3 stride 1", "weight_grad", 2.8, 3.0, 1.5, saving=144 / 36),
-    *_goals("5x5 stride 1", CONV, 2.0, 2.0, 1.2, saving=100 / 36),
-    *_goals("3x3 stride 2", CONV, 1.4, 1.4, 1.0, saving=144 / 81),
+    *_goals("3x3 stride 1", "forward input_grad", 3.0, 3.3, 1.8, saving=SAVINGS[3, 1]),
+    *_goals("3x3 stride 1", "weight_grad", 2.8, 3.0, 1.5, saving=SAVINGS[3, 1]),
+    *_goals("5x5 stride 1", CONV, 2.0, 2.0, 1.2, saving=SAVINGS[5, 1]),
+    *_goals("3x3 stride 2", CONV, 1.4, 1.4, 1.0, saving=SAVINGS[3, 2]),
     *_goals("1x1", CONV, 2.0, 1.1, 1.0),
     *_goals("at most 3 input channels", "forward", 2.5, 1.5, 1.0),
     *_goals("at most 3 input channels", "input_grad", 5.0, 5.0, 1.0),
@@ -50,7 +51,7 @@ GOALS = [
     *_goals("max pooling", "forward backward training", 12.0, 2.8, 1.3),
     *_goals("average pooling", "forward backward training", 12.0, 2.8, 1.3),
     *_goals("L2 pooling", "forward backward training", 12.0, 6.0, 3.0),
-    *_goals("3x3 stride 1", CONV, 8.0, 8.0, 4.0, dtypes=HALF, saving=144 / 36),
+    *_goals("3x3 stride 1", CONV, 8.0, 8.0, 4.0, dtypes=HALF, saving=SAVINGS[3, 1]),
     *_goals("tiny call", "forward training", 1.0, 1.0, 0.8),
     *_goals("network", "step", 1.8, 1.8, 1.8),
 ]

@@ -3,6 +3,10 @@
 A step is the forward and the backward pass of one batch in training mode, and leaves the weights as
 they are; "forward" is the network in evaluation mode without gradients. Both sides have the same
 parameters; results are compared before anything is timed.
+
+"hollow" has, in the place of cnnops, a step whose convolutions and poolings only write zeros: what
+is left if they cost nothing else. Its work is the least that convolutions need: with the Winograd
+algorithms of cnnops, and without the gradient of the images.
 """
 
 import copy
@@ -18,12 +22,14 @@ import cnnops
 
 from .checks import TF32_EPS
 from .command_line import parse
+from .hollow import hollow
 from .networks import NETWORKS, Network, walk
 from .results import Run
 from .runner import Setting, run
+from .shapes import SAVINGS
 from .timing import Call
 
-PASSES = ("forward", "step")
+PASSES = ("forward", "step", "hollow")
 
 MOST_IMAGES = 128
 MOST_FLOPS = 150e9  # of a step; about a second on two cores
@@ -38,6 +44,7 @@ class Problem(NamedTuple):
     network: Network
     batch: int
     flops_of_image: int  # of the convolutions, forward
+    least_flops_of_image: float  # and of a step's
 
 
 def problems(batch: int | None) -> Iterator[Problem]:
@@ -47,16 +54,30 @@ def problems(batch: int | None) -> Iterator[Problem]:
         images = batch or MOST_IMAGES
         while not batch and images > 1 and 3 * images * flops > MOST_FLOPS:
             images //= 2
-        yield Problem(name, "network", network, images, flops)
+        yield Problem(name, "network", network, images, flops, least_flops_of_step(network))
 
 
 def convolution_flops(network: Network) -> int:
     """Of one image, forward: every product with its addition once."""
-    return sum(
-        2 * layer.output_size.numel() * layer.module.weight[0].numel()
+    return sum(flops for _, flops in _convolutions(network))
+
+
+def least_flops_of_step(network: Network) -> float:
+    """Of one image: forward and both gradients, with the multiplications Winograd saves saved."""
+    least = [
+        flops / SAVINGS.get((conv.kernel_size[0], conv.stride[0]), 1)
+        for conv, flops in _convolutions(network)
+    ]
+    return 3 * sum(least) - least[0]
+
+
+def _convolutions(network: Network) -> list[tuple[nn.Conv2d, int]]:
+    """In the order they run, each with its operations on one image."""
+    return [
+        (layer.module, 2 * layer.output_size.numel() * layer.module.weight[0].numel())
         for layer in walk(network)
         if isinstance(layer.module, nn.Conv2d)
-    )
+    ]
 
 
 class Case:
@@ -73,16 +94,21 @@ class Case:
         self.batch = problem.batch
         self.theirs = cnnops.revert(network.build().to(**to))
         shared = {id(parameter): parameter for parameter in self.theirs.parameters()}
-        self.ours = cnnops.convert(copy.deepcopy(self.theirs, shared))
+        self.ours = cnnops.convert(copy.deepcopy(self.theirs, dict(shared)))
+        self.without = hollow(copy.deepcopy(self.theirs, dict(shared)))
         images = torch.randn(problem.batch, network.channels, network.size, network.size)
         self.images = images.to(**to)
         self.labels = torch.randint(10, (problem.batch,), device=setting.device)
 
     def sides(self, which: str) -> tuple[Call, Call]:
+        if which == "hollow":
+            return partial(self.step, self.without), partial(self.step, self.theirs)
         return tuple(partial(getattr(self, which), side) for side in (self.ours, self.theirs))
 
     def work(self, which: str) -> float:
         """The gradients cost as much as the forward pass, each."""
+        if which == "hollow":
+            return self.batch * self.problem.least_flops_of_image
         return self.batch * self.problem.flops_of_image * (3 if which == "step" else 1)
 
     def forward(self, network: nn.Module) -> tuple[torch.Tensor, ...]:
@@ -98,7 +124,10 @@ class Case:
 
         Batch norm over few images would amplify rounding errors to the size of the gradients.
         Errors grow through a network in any case, so that the norm of a difference is bounded.
+        Nothing is right about a hollow network but the sizes.
         """
+        if which == "hollow":
+            return
         check = self.forward if which == "forward" else lambda side: self._gradients(side.eval())
         ours, theirs = (_flattened(check(side)) for side in (self.ours, self.theirs))
         error = (ours - theirs).norm() / theirs.norm()

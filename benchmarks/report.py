@@ -38,8 +38,8 @@ PARTS = {
     ),
     "pool2d-warm": Part("pool2d", "--malloc warm --threads 1 2", plot=True),
     "pool2d-default": Part("pool2d", "--malloc default --threads 2"),
-    "network-warm": Part("network", "--malloc warm --threads 2 --passes step", plot=True),
-    "network-default": Part("network", "--malloc default --threads 2 --passes step"),
+    "network-warm": Part("network", "--malloc warm --threads 2 --passes step hollow", plot=True),
+    "network-default": Part("network", "--malloc default --threads 2 --passes step hollow"),
     "tiny-warm": Part("tiny", "--malloc warm --threads 1 2"),
     "tiny-default": Part("tiny", "--malloc default --threads 2"),
     "denormals": Part("denormals", "--malloc warm --threads 1"),
@@ -95,22 +95,40 @@ def _machines(runs: dict[str, Run]) -> str:
 
 
 def _networks(rows: Sequence[Row]) -> str:
-    """The time of every network's step on both sides."""
+    """The time of every network's step on both sides, and how near it can come to its limit."""
+    networks = [row for row in rows if row.kind == "network"]
+    rests = {_place(row): row for row in networks if row.which == "hollow"}
     lines = [
-        [
-            f"{row.name}, {row.memory_format}, {row.setting}",
-            str(row.batch),
-            f"{row.seconds * 1e3:.1f}",
-            f"{row.torch_seconds * 1e3:.1f}",
-            f"{row.ratio:.2f}",
-        ]
-        for row in rows
-        if (row.kind, row.which) == ("network", "step")
+        [", ".join(_place(row)), str(row.batch), *_times(row), *_limit(rests.get(_place(row)))]
+        for row in networks
+        if row.which == "step"
     ]
     if not lines:
         return ""
-    header = ("training step", "images", "cnnops ms", "torch ms", "ratio")
-    return f"### Whole networks\n\n{table(header, lines)}"
+    header = ("training step", "images", "cnnops ms", "torch ms", "ratio", "rest ms", "limit")
+    return f"### Whole networks\n\n{_NETWORKS}\n\n{table(header, lines)}"
+
+
+_NETWORKS = """\
+Rest: a step whose convolutions and poolings only write zeros (`benchmarks/hollow.py`). Limit of the
+ratio: torch's step over the rest and the convolutions' multiplications at the measured peak, as few
+of them as Winograd's algorithms need."""
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    return row.name, row.memory_format, row.setting
+
+
+def _times(row: Row) -> list[str]:
+    return [f"{row.seconds * 1e3:.1f}", f"{row.torch_seconds * 1e3:.1f}", f"{row.ratio:.2f}"]
+
+
+def _limit(rest: Row | None) -> list[str]:
+    """The time of the rest of a step, and the limit of the step's ratio."""
+    if rest is None:
+        return ["-", "-"]
+    least = rest.seconds + rest.work / rest.peak / 1e9
+    return [f"{rest.seconds * 1e3:.1f}", f"{rest.torch_seconds / least:.2f}"]
 
 
 def replace_section(page: str, new: str) -> str:

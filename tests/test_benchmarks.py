@@ -1,6 +1,7 @@
 """The speed benchmarks: their shapes, options, files and tables. Nothing here asserts a time."""
 
 import argparse
+import copy
 import dataclasses
 import itertools
 import os
@@ -29,6 +30,7 @@ from benchmarks import (
     shapes,
     tiny,
 )
+from benchmarks.hollow import hollow
 from benchmarks.networks import NETWORKS, walk
 from benchmarks.results import Row, Run
 from benchmarks.runner import Setting
@@ -153,6 +155,37 @@ def test_flops_are_those_that_torch_counts():
         if isinstance(layer.module, torch.nn.Conv2d)
     )
     assert of_layers == counter.get_total_flops()
+
+
+def test_least_flops_of_a_step():
+    """LeNet-5: all convolutions are 5x5, the first has no input gradient."""
+    first, second, third = 6 * 28**2 * 25, 16 * 10**2 * 6 * 25, 120 * 16 * 25
+    expected = 2 * (2 * first + 3 * second + 3 * third) * 36 / 100
+    assert network.least_flops_of_step(NETWORKS["lenet5"]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_hollow_network_gives_zeros_of_the_same_sizes_and_formats(memory_format):
+    layers = [
+        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        torch.nn.MaxPool2d(3, 2, ceil_mode=True),
+        torch.nn.Conv2d(8, 4, 5, bias=False),
+        torch.nn.AvgPool2d(2),
+    ]
+    real = torch.nn.Sequential(*layers).to(memory_format=memory_format)
+    zeros = hollow(copy.deepcopy(real))
+    seen = {real: [], zeros: []}
+    images = torch.rand(2, 3, 32, 32).to(memory_format=memory_format).requires_grad_()
+    for net, found in seen.items():
+        x = images
+        for layer in net:
+            x = layer(x)
+            found.append(x)
+        found += torch.autograd.grad(x.sum(), [images, *net.parameters()])
+    assert len(seen[real]) == len(seen[zeros])
+    for expected, found in zip(seen[real], seen[zeros], strict=True):
+        assert found.shape == expected.shape and found.stride() == expected.stride()
+        assert expected.any() and not found.any()
 
 
 def test_every_case_has_a_goal_and_every_goal_has_cases():
@@ -473,8 +506,13 @@ def test_options_of_the_parts_are_known(monkeypatch, tmp_path):
 def test_section_of_the_page_is_replaced(tmp_path):
     folder = tmp_path / "speed"
     Run(FACTS, [ROW]).save(folder / "conv2d-warm.json")
-    steps = row(benchmark="network", name="lenet5", kind="network", which="step")
-    Run(FACTS, [steps]).save(folder / "network-warm.json")
+    of_network = dict(benchmark="network", name="lenet5", kind="network")
+    steps = [
+        row(**of_network, which="step"),
+        row(**of_network, which="hollow", seconds=0.25, work=25e9, peak=100.0),
+        row(**of_network, which="step", memory_format="channels_last"),
+    ]
+    Run(FACTS, steps).save(folder / "network-warm.json")
     (folder / "conv2d-warm.png").touch()
     page = tmp_path / "results.md"
     page.write_text("# Results\n\n## First\n\nfirst\n\n## Speed against torch\n\nold\n\n## Last\n")
@@ -484,9 +522,9 @@ def test_section_of_the_page_is_replaced(tmp_path):
         assert text.startswith("# Results\n\n## First\n\nfirst\n\n## Speed against torch\n\nRatio")
         assert text.endswith("![conv2d-warm](speed/conv2d-warm.png)\n\n## Last\n")
         assert text.count("## Speed against torch") == 1 and "old" not in text
-        assert (
-            "| lenet5, contiguous, float32, 2 threads, warm malloc | 4 | 500.0 | 2000.0 |" in text
-        )
+        setting = "float32, 2 threads, warm malloc | 4 | 500.0 | 2000.0 | 4.00 |"
+        assert f"| lenet5, contiguous, {setting} 250.0 | 4.00 |" in text
+        assert f"| lenet5, channels_last, {setting} - | - |" in text
 
 
 def test_a_part_that_fails_leaves_no_old_results_and_is_named(monkeypatch, tmp_path):
