@@ -399,11 +399,11 @@ CNNOPS_INLINE void store_scalar(T* to, Accumulate<T> value) {
 }
 
 template <class I>
-CNNOPS_INLINE I smaller(I a, I b) {
+CNNOPS_INLINE constexpr I smaller(I a, I b) {
   return a < b ? a : b;
 }
 template <class I>
-CNNOPS_INLINE I larger(I a, I b) {
+CNNOPS_INLINE constexpr I larger(I a, I b) {
   return a > b ? a : b;
 }
 CNNOPS_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -26,8 +26,10 @@ inline constexpr int64_t kFewTiles = 128;
 // Bytes of a block's factors and products.
 inline constexpr int64_t kTileBlockBytes = 512 << 10;
 
-// Panels of a task's filter if tiles are few.
-inline constexpr int64_t kTaskPanels = (16 + kTileColumns<float> - 1) / kTileColumns<float>;
+// Result channels of a task if tiles are few, and of a panel of its filter: the register tile is half
+// as wide as it could be, for the sake of more tasks.
+inline constexpr int64_t kTaskChannels = larger<int64_t>(16, kTileColumns<float> / 2);
+inline constexpr int64_t kTaskWidth = smaller<int64_t>(kTaskChannels, kTileColumns<float>);
 
 // One matrix a product, [product][tile][channel].
 struct TileMatrices {
@@ -45,7 +47,7 @@ struct TileMatrices {
 template <class Scheme, class T>
 class WinogradCorrelation {
  public:
-  static constexpr int64_t kWidth = WinogradFilter::kWidth;
+  static constexpr int64_t kWidth = kTileColumns<float>;
 
   WinogradCorrelation(const CorrelationOperands<T>& operands, const TileGrid& grid, bool is_rotated,
                       int64_t threads)
@@ -82,7 +84,7 @@ class WinogradCorrelation {
   bool are_few() const { return tiles_ <= kFewTiles; }
 
   WinogradFilter take_filter(Arena& arena) const {
-    return WinogradFilter::take<Scheme>(operands_.reduce, panels_, arena);
+    return WinogradFilter::take<Scheme>(operands_.reduce, panels_, kWidth, arena);
   }
   TileMatrices take_factors(int64_t tiles, Arena& arena) const {
     return TileMatrices::take<Scheme>(tiles, operands_.reduce, arena);
@@ -108,7 +110,8 @@ class WinogradCorrelation {
     const int64_t depths = divide_up(operands_.reduce, kWinogradDepth);
     parallel(execution, panels_ * depths, [&](int64_t task, int64_t) {
       const int64_t c = task % depths * kWinogradDepth, panel = task / depths;
-      filter_transform_.run(filter, panel, panel, c, smaller(operands_.reduce, c + kWinogradDepth));
+      filter_transform_.run(filter, panel, panel * kWidth,
+                            {c, smaller(operands_.reduce, c + kWinogradDepth)}, 0);
     });
     const ScratchBySlot scratch(execution, arena,
                                 [&](Arena& own) { return BlockScratch(*this, own); });
@@ -141,8 +144,8 @@ class WinogradCorrelation {
 
     FewScratch(const WinogradCorrelation& call, Arena& arena)
         : filter(WinogradFilter::take<Scheme>(smaller(call.operands_.reduce, kWinogradDepth),
-                                              kTaskPanels, arena)),
-          products(TileMatrices::take<Scheme>(call.tiles_, kTaskPanels * kWidth, arena)),
+                                              kTaskChannels / kTaskWidth, kTaskWidth, arena)),
+          products(TileMatrices::take<Scheme>(call.tiles_, kTaskChannels, arena)),
           source(call.grid_.w.tiles, arena),
           result(call.grid_.w.tiles, arena) {}
   };
@@ -152,23 +155,25 @@ class WinogradCorrelation {
     const TileMatrices factors = take_factors(tiles_, arena);
     const ScratchBySlot scratch(execution, arena,
                                 [&](Arena& own) { return FewScratch(*this, own); });
-    parallel(execution, divide_up(operands_.reduce, kWidth), [&](int64_t task, int64_t slot) {
-      const int64_t c = task * kWidth;
-      transform_source({0, tiles_}, {c, smaller(operands_.reduce, c + kWidth)},
-                       scratch(slot).source, factors);
-    });
-    parallel(execution, divide_up(panels_, kTaskPanels), [&](int64_t task, int64_t slot) {
-      run_panels(task * kTaskPanels, factors, scratch(slot));
-    });
+    parallel(execution, divide_up(operands_.reduce, kLineChannels),
+             [&](int64_t task, int64_t slot) {
+               const int64_t c = task * kLineChannels;
+               transform_source({0, tiles_}, {c, smaller(operands_.reduce, c + kLineChannels)},
+                                scratch(slot).source, factors);
+             });
+    parallel(
+        execution, divide_up(operands_.produce, kTaskChannels), [&](int64_t task, int64_t slot) {
+          const int64_t k = task * kTaskChannels;
+          run_channels({k, smaller(operands_.produce, k + kTaskChannels)}, factors, scratch(slot));
+        });
   }
 
-  void run_panels(int64_t first, const TileMatrices& factors, const FewScratch& scratch) const {
-    const int64_t panels = smaller(kTaskPanels, panels_ - first);
-    const Range channels{first * kWidth, smaller(operands_.produce, (first + panels) * kWidth)};
+  void run_channels(const Range& channels, const TileMatrices& factors,
+                    const FewScratch& scratch) const {
     for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
-      for (int64_t p = 0; p < panels; ++p) {
-        filter_transform_.run(scratch.filter, p, first + p, c,
-                              smaller(operands_.reduce, c + kWinogradDepth), c);
+      const Range reduce{c, smaller(operands_.reduce, c + kWinogradDepth)};
+      for (int64_t k = channels.first; k < channels.last; k += kTaskWidth) {
+        filter_transform_.run(scratch.filter, (k - channels.first) / kTaskWidth, k, reduce, c);
       }
       for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
         multiply_products(i, tiles_, c, scratch.filter, scratch.filter.template factors<Scheme>(i),
@@ -208,7 +213,7 @@ class WinogradCorrelation {
                      .scalar_depth = 1,
                      .vectors = vectors,
                      .vector_panel = filter.panel_stride,
-                     .vector_depth = kWidth,
+                     .vector_depth = filter.width,
                      .start = c == 0 ? nullptr : sums,
                      .start_panel = kWidth,
                      .start_row = products.row,

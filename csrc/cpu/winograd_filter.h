@@ -10,17 +10,16 @@ namespace cnnops::CNNOPS_TARGET {
 // [panel][factor (i, j)][reduced channel][panel's channel], zeros where the last panel's last vector
 // ends.
 struct WinogradFilter {
+  int64_t width;                        // channels of a panel, kTileColumns at most
   int64_t factor_stride, panel_stride;  // floats
   float* data;
 
-  static constexpr int64_t kWidth = kTileColumns<float>;
-
   template <class Scheme>
-  static WinogradFilter take(int64_t reduce, int64_t panels, Arena& arena) {
+  static WinogradFilter take(int64_t reduce, int64_t panels, int64_t width, Arena& arena) {
     // One more row keeps the factors of a channel apart in the sets of a cache.
-    const int64_t factor_stride = (reduce + 1) * kWidth;
+    const int64_t factor_stride = (reduce + 1) * width;
     const int64_t panel_stride = Scheme::kFilters * Scheme::kFilters * factor_stride;
-    return {factor_stride, panel_stride, arena.take<float>(panels * panel_stride)};
+    return {width, factor_stride, panel_stride, arena.take<float>(panels * panel_stride)};
   }
 
   // The first panel's factors of a product.
@@ -41,16 +40,15 @@ class FilterTransform {
   FilterTransform(const FilterView<T>& filter, int64_t produce, bool is_rotated)
       : filter_(filter), produce_(produce), is_rotated_(is_rotated) {}
 
-  // The factors of one panel of result channels by the reduced channels [first, last), where panel
-  // `place` and channel `origin` on are in memory.
-  void run(const WinogradFilter& factors, int64_t place, int64_t panel, int64_t first, int64_t last,
-           int64_t origin = 0) const {
-    constexpr int64_t kWidth = WinogradFilter::kWidth;
-    const int64_t channel = panel * kWidth, channels = smaller(kWidth, produce_ - channel);
-    for (int64_t c = first; c < last; ++c) {
+  // The factors of a panel, whose first result channel is `channel`, by some reduced channels, where
+  // panel `place` and reduced channel `origin` on are in memory.
+  void run(const WinogradFilter& factors, int64_t place, int64_t channel, const Range& reduce,
+           int64_t origin) const {
+    const int64_t channels = smaller(factors.width, produce_ - channel);
+    for (int64_t c = reduce.first; c < reduce.last; ++c) {
       for (int64_t v = 0; v < channels; v += kLanes) {
         transform(channel + v, c,
-                  factors.data + place * factors.panel_stride + (c - origin) * kWidth + v,
+                  factors.data + place * factors.panel_stride + (c - origin) * factors.width + v,
                   factors.factor_stride);
       }
     }
