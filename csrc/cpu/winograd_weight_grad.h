@@ -26,8 +26,8 @@ inline constexpr int64_t kChunkBytes = 512 << 10, kChunkTiles = 64;
 // Segments, of kSegmentTiles at least, if the sums of one have so few bytes.
 inline constexpr int64_t kSegments = 16, kSegmentTiles = 64, kSegmentBytes = 256 << 10;
 
-// Bytes of sums that are many.
-inline constexpr int64_t kManySums = 1 << 20;
+// Bytes of sums that are many, and of factors that may be in memory at once even if they are more.
+inline constexpr int64_t kManySums = 1 << 20, kBlockBytes = 16 << 20;
 
 // Tiles that a task transforms.
 inline constexpr int64_t kTransformTiles = 32;
@@ -57,9 +57,9 @@ class WinogradWeightGrad {
     segments_ = tiles_ == 0 ? 1 : divide_up(tiles_, segment_);
     const int64_t factors = kWinogradProducts<Scheme> * (shape.in_channels + shape.out_channels) *
                             int64_t(sizeof(float));
+    in_blocks_ = tiles_ == 0 || (sums > kManySums && tiles_ * factors <= larger(sums, kBlockBytes));
     chunk_ = larger(kChunkTiles, larger(kChunkBytes, sums) / factors);
-    chunk_ = smaller(segment_, chunk_);
-    in_blocks_ = chunk_ == tiles_ && (sums > kManySums || tiles_ == 0);
+    chunk_ = in_blocks_ ? tiles_ : smaller(segment_, chunk_);
   }
 
   int64_t workspace(int64_t threads) const {
