@@ -6,8 +6,8 @@
 // then multiplied, one matrix product for each pair of the scheme's filters. Threads share each of
 // these steps, and there are three ways to hold the sums:
 //
-//   blocks    one chunk has all tiles, but the sums are many: a task multiplies a block of channels
-//             and transforms its sums at once
+//   blocks    tiles are few and sums many: all tiles are one chunk, and a task multiplies a block of
+//             channels and transforms its sums at once
 //   segments  channels are few: tiles are cut into segments, each with sums of its own, and one
 //             thread takes all steps of a segment
 //   chunks    otherwise the sums of all channels stay in memory until the last chunk
@@ -26,8 +26,8 @@ inline constexpr int64_t kChunkBytes = 512 << 10, kChunkTiles = 64;
 // Segments, of kSegmentTiles at least, if the sums of one have so few bytes.
 inline constexpr int64_t kSegments = 16, kSegmentTiles = 64, kSegmentBytes = 256 << 10;
 
-// Bytes of sums that are many, and of factors that may be in memory at once even if they are more.
-inline constexpr int64_t kManySums = 1 << 20, kBlockBytes = 16 << 20;
+// Bytes of sums that are many. Tiles are few if their factors have at most twice as many.
+inline constexpr int64_t kManySums = 1 << 20;
 
 // Tiles that a task transforms.
 inline constexpr int64_t kTransformTiles = 32;
@@ -57,7 +57,7 @@ class WinogradWeightGrad {
     segments_ = tiles_ == 0 ? 1 : divide_up(tiles_, segment_);
     const int64_t factors = kWinogradProducts<Scheme> * (shape.in_channels + shape.out_channels) *
                             int64_t(sizeof(float));
-    in_blocks_ = tiles_ == 0 || (sums > kManySums && tiles_ * factors <= larger(sums, kBlockBytes));
+    in_blocks_ = tiles_ == 0 || (sums > kManySums && tiles_ * factors <= 2 * sums);
     chunk_ = larger(kChunkTiles, larger(kChunkBytes, sums) / factors);
     chunk_ = in_blocks_ ? tiles_ : smaller(segment_, chunk_);
   }
