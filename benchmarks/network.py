@@ -11,7 +11,7 @@ algorithms of cnnops, and without the gradient of the images.
 
 import copy
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import torch
@@ -44,7 +44,7 @@ class Problem(NamedTuple):
     network: Network
     batch: int
     flops_of_image: int  # of the convolutions, forward
-    least_flops_of_image: float  # and of a step's
+    least_flops_of_step: float  # with one image
 
 
 def problems(batch: int | None) -> Iterator[Problem]:
@@ -93,22 +93,24 @@ class Case:
         self.setting = setting
         self.batch = problem.batch
         self.theirs = cnnops.revert(network.build().to(**to))
-        shared = {id(parameter): parameter for parameter in self.theirs.parameters()}
-        self.ours = cnnops.convert(copy.deepcopy(self.theirs, dict(shared)))
-        self.without = hollow(copy.deepcopy(self.theirs, dict(shared)))
+        self.ours = cnnops.convert(_with_shared_parameters(self.theirs))
         images = torch.randn(problem.batch, network.channels, network.size, network.size)
         self.images = images.to(**to)
         self.labels = torch.randint(10, (problem.batch,), device=setting.device)
 
+    @cached_property
+    def hollow(self) -> nn.Module:
+        return hollow(_with_shared_parameters(self.theirs))
+
     def sides(self, which: str) -> tuple[Call, Call]:
         if which == "hollow":
-            return partial(self.step, self.without), partial(self.step, self.theirs)
+            return partial(self.step, self.hollow), partial(self.step, self.theirs)
         return tuple(partial(getattr(self, which), side) for side in (self.ours, self.theirs))
 
     def work(self, which: str) -> float:
         """The gradients cost as much as the forward pass, each."""
         if which == "hollow":
-            return self.batch * self.problem.least_flops_of_image
+            return self.batch * self.problem.least_flops_of_step
         return self.batch * self.problem.flops_of_image * (3 if which == "step" else 1)
 
     def forward(self, network: nn.Module) -> tuple[torch.Tensor, ...]:
@@ -142,6 +144,11 @@ class Case:
     def _gradients(self, network):
         loss = cross_entropy(network(self.images).float(), self.labels)
         return torch.autograd.grad(loss, list(network.parameters()))
+
+
+def _with_shared_parameters(network: nn.Module) -> nn.Module:
+    """A copy but for the parameters, which are the network's own."""
+    return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
 
 
 def _flattened(results):
