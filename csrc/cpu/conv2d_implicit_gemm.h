@@ -1,6 +1,7 @@
 // Algorithm "implicit_gemm": every convolution of every dtype, by the implicit matrix products.
 #pragma once
 
+#include "implicit_gemm_correlation.h"
 #include "implicit_gemm_weight_grad.h"
 #include "whole_map.h"
 
@@ -65,11 +66,8 @@ class ImplicitGemm {
   static auto with_weight_grad(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                                Body body) {
     const WeightGradOperands<T> operands = weight_grad_operands<T>(problem, tensors);
-    // Few output channels would leave a vector of them almost empty.
-    const bool few_channels = 2 * operands.produce() <= lanes<Accumulate<T>>;
-    if (problem.channels_last && !few_channels)
-      return body(WeightGrad<T, OuterProducts<T>>(operands));
-    return body(WeightGrad<T, DotProducts<T>>(operands));
+    if (problem.channels_last) return body(WeightGrad<T, PixelFactors<T>>(operands));
+    return body(WeightGrad<T, MapFactors<T>>(operands));
   }
 };
 

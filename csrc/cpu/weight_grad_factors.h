@@ -1,0 +1,159 @@
+// The factors of a weight gradient's products, for a task and a block of pixels: grad_output, which
+// is broadcast, and patches, which fill vectors.
+#pragma once
+
+#include "correlation_plan.h"
+#include "transpose.h"
+#include "weight_grad_plan.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// grad_output(o, pixel) at o * gradient_row + pixel * gradient_depth, patches(pixel, k) at pixel *
+// patch_row + k.
+template <class A>
+struct WeightGradFactors {
+  const A* gradients;
+  int64_t gradient_row, gradient_depth;
+  const A* patches;
+  int64_t patch_row;
+};
+
+// Whole vectors of patches are read, so that what lies behind the last k is cleared: it must not be
+// slow to multiply, as denormals are.
+template <class A>
+void clear_behind(A* patches, int64_t row, int64_t pixels, int64_t depth) {
+  const int64_t rest = round_up(depth, lanes<A>) - depth;
+  if (rest == 0) return;
+  for (int64_t p = 0; p < pixels; ++p) fill_run(patches + p * row + depth, A(0), rest);
+}
+
+// Of channels_last tensors both are gathered a pixel after the other.
+template <class T>
+class PixelFactors {
+ public:
+  using A = Accumulate<T>;
+
+  PixelFactors(const WeightGradPlan& plan, Arena& arena)
+      : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.depth.size))),
+        gradients_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.channels.size))) {}
+
+  WeightGradFactors<A> gather(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                              const PixelBlock& block) const {
+    const int64_t patch_row = row_pitch<A>(task.depth),
+                  gradient_row = row_pitch<A>(task.channels);
+    const PatchBlock patch_part{block.first_pixel, block.pixels, task.first_k, task.depth};
+    const PatchBlock gradient_part{block.first_pixel, block.pixels, 0, task.channels};
+    for (int64_t i = 0; i < block.images; ++i) {
+      PatchRows<T>(input_of(operands, task, block.first_image + i), patch_part,
+                   patches_ + i * block.pixels * patch_row, patch_row)
+          .gather();
+      PatchRows<T>(gradients_of(operands, task, block.first_image + i), gradient_part,
+                   gradients_ + i * block.pixels * gradient_row, gradient_row)
+          .gather();
+    }
+    clear_behind(patches_, patch_row, block.all_pixels(), task.depth);
+    return {gradients_, 1, gradient_row, patches_, patch_row};
+  }
+
+  // What the next block gathers, if that is all of the memory where it lies.
+  static Ahead ahead_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                        const PixelBlock& next) {
+    Ahead ahead;
+    if (task.depth == operands.depth() && operands.shape.groups == 1)
+      add_rows(operands.input, operands.input_stride, operands.lattice, next, ahead);
+    if (task.channels == operands.shape.out_channels) {
+      add_rows(operands.grad_output, operands.grad_output_stride, operands.output_lattice(), next,
+               ahead);
+    }
+    return ahead;
+  }
+
+ private:
+  A *patches_, *gradients_;
+};
+
+// Of contiguous tensors grad_output is read where it lies, unless a block has several maps; patches
+// are transposed.
+template <class T>
+class MapFactors {
+ public:
+  using A = Accumulate<T>;
+
+  MapFactors(const WeightGradPlan& plan, Arena& arena)
+      : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.depth.size))),
+        columns_(arena.take<A>(kTileColumns<A> * row_pitch<A>(plan.pixels.size))),
+        gradients_(arena.take<A>(plan.channels.size * row_pitch<A>(plan.block_pixels()))),
+        segments_(arena.take<Segment>(plan.pixels.size)) {}
+
+  WeightGradFactors<A> gather(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                              const PixelBlock& block) const {
+    const int64_t row = row_pitch<A>(task.depth);
+    for (int64_t i = 0; i < block.images; ++i) {
+      transpose_patches(operands, input_of(operands, task, block.first_image + i), task, block,
+                        patches_ + i * block.pixels * row);
+    }
+    clear_behind(patches_, row, block.all_pixels(), task.depth);
+    const Gradients gradients = find_gradients(operands, task, block);
+    return {gradients.data, gradients.row, 1, patches_, row};
+  }
+
+  // The next block's channels of both tensors, if it has whole maps and a pixel reads a sample.
+  static Ahead ahead_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                        const PixelBlock& next) {
+    Ahead ahead;
+    if (next.pixels < operands.pixels() || !reads_single_samples(operands.lattice)) return ahead;
+    for (int64_t i = next.first_image; i < next.first_image + next.images; ++i) {
+      ahead.add(input_of(operands, task, i).data + task.first_k * operands.input_stride.c,
+                task.depth * operands.input_stride.c);
+      ahead.add(gradients_of(operands, task, i).data,
+                task.channels * operands.grad_output_stride.c);
+    }
+    return ahead;
+  }
+
+ private:
+  using Segment = typename PatchColumns<T>::Segment;
+  struct Gradients {
+    const A* data;
+    int64_t row;
+  };
+
+  void transpose_patches(const WeightGradOperands<T>& operands, const PatchSource<T>& source,
+                         const WeightGradTask& task, const PixelBlock& block, A* to) const {
+    const int64_t row = row_pitch<A>(task.depth);
+    const Strides4& stride = operands.input_stride;
+    if (source_step(operands.lattice, stride, 1) == 1) {
+      const T* first = source.data + task.first_k * stride.c + block.first_pixel +
+                       operands.lattice.h.offset * stride.h + operands.lattice.w.offset * stride.w;
+      return transpose_copy(first, stride.c, to, row, task.depth, block.pixels);
+    }
+    const int64_t pitch = row_pitch<A>(block.pixels);
+    for (int64_t k = 0; k < task.depth; k += kTileColumns<A>) {
+      const int64_t depth = smaller(kTileColumns<A>, task.depth - k);
+      const PatchBlock part{block.first_pixel, block.pixels, task.first_k + k, depth};
+      PatchColumns<T>(source, part, columns_, pitch, segments_).gather();
+      transpose_copy(columns_, pitch, to + k, row, depth, block.pixels);
+    }
+  }
+
+  Gradients find_gradients(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                           const PixelBlock& block) const {
+    const Strides4& stride = operands.grad_output_stride;
+    const Correlation lattice = operands.output_lattice();
+    PatchSource<T> source = gradients_of(operands, task, block.first_image);
+    const auto* data = accumulators(source.data);
+    if (data != nullptr && source_step(lattice, stride, block.images) == 1)
+      return {data + block.first_pixel, stride.c};
+    const int64_t pitch = row_pitch<A>(block.all_pixels());
+    const PatchBlock part{block.first_pixel, block.pixels, 0, task.channels};
+    for (int64_t i = 0; i < block.images; ++i, source.data += stride.n) {
+      PatchColumns<T>(source, part, gradients_ + i * block.pixels, pitch, segments_).gather();
+    }
+    return {gradients_, pitch};
+  }
+
+  A *patches_, *columns_, *gradients_;
+  Segment* segments_;
+};
+
+}  // namespace cnnops::CNNOPS_TARGET
