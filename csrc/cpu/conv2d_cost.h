@@ -71,7 +71,7 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
 // written, and the filter is read, or its gradient written, once an image. A weight gradient in
 // channels_last has to find its way from pixel to pixel.
 CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
-  constexpr double kGather = 2, kRow = 300, kRun = 180, kMove = 20, kWrite = 10, kPixel = 150,
+  constexpr double kGather = 2, kRow = 300, kRun = 180, kMove = 20, kWrite = 10, kPixel = 600,
                    kFilter = 16;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
@@ -92,8 +92,11 @@ CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
   const double gathering = pointwise ? 0 : patches * (kGather + kRun / run);
   const bool is_gradient = problem.pass == Conv2dPass::kWeightGrad;
   const double walking = is_gradient ? kPixel * double(shape.output.h * shape.output.w) : 0;
-  return patches * double(round_up(counts.produce, lanes<float>)) + gathering + walking + filter +
-         kWrite * counts.result;
+  const int64_t in_vectors =
+      is_gradient ? shape.in_channels / shape.groups * shape.kernel.h * shape.kernel.w
+                  : counts.produce;
+  const double filled = double(in_vectors) / double(round_up(in_vectors, lanes<float>));
+  return counts.products / filled + gathering + walking + filter + kWrite * counts.result;
 }
 
 }  // namespace cnnops::CNNOPS_TARGET

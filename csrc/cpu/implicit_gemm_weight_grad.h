@@ -17,7 +17,8 @@ class WeightGrad {
  public:
   using A = Accumulate<T>;
 
-  explicit WeightGrad(const WeightGradOperands<T>& operands) : operands_(operands), plan_(operands) {}
+  explicit WeightGrad(const WeightGradOperands<T>& operands)
+      : operands_(operands), plan_(operands) {}
 
   int64_t workspace(int64_t threads) const {
     Arena arena;
@@ -120,7 +121,7 @@ class WeightGrad {
                  .columns = task.depth,
                  .depth = block.all_pixels(),
                  .scalars = product.gradients,
-                 .scalar_panel = kTileRows * product.gradient_row,
+                 .scalar_panel = product.gradient_panel,
                  .scalar_row = product.gradient_row,
                  .scalar_depth = product.gradient_depth,
                  .vectors = product.patches,

@@ -8,12 +8,12 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// grad_output(o, pixel) at o * gradient_row + pixel * gradient_depth, patches(pixel, k) at pixel *
+// grad_output in panels of kTileRows channels, as a Product takes them; patches(pixel, k) at pixel *
 // patch_row + k.
 template <class A>
 struct WeightGradFactors {
   const A* gradients;
-  int64_t gradient_row, gradient_depth;
+  int64_t gradient_panel, gradient_row, gradient_depth;
   const A* patches;
   int64_t patch_row;
 };
@@ -35,24 +35,21 @@ class PixelFactors {
 
   PixelFactors(const WeightGradPlan& plan, Arena& arena)
       : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.depth.size))),
-        gradients_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.channels.size))) {}
+        gradients_(arena.take<A>(plan.block_pixels() * plan.channels.size)) {}
 
   WeightGradFactors<A> gather(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                               const PixelBlock& block) const {
-    const int64_t patch_row = row_pitch<A>(task.depth),
-                  gradient_row = row_pitch<A>(task.channels);
-    const PatchBlock patch_part{block.first_pixel, block.pixels, task.first_k, task.depth};
-    const PatchBlock gradient_part{block.first_pixel, block.pixels, 0, task.channels};
+    const int64_t row = row_pitch<A>(task.depth), panel = block.all_pixels() * kTileRows;
+    const PatchBlock part{block.first_pixel, block.pixels, task.first_k, task.depth};
     for (int64_t i = 0; i < block.images; ++i) {
-      PatchRows<T>(input_of(operands, task, block.first_image + i), patch_part,
-                   patches_ + i * block.pixels * patch_row, patch_row)
+      PatchRows<T>(input_of(operands, task, block.first_image + i), part,
+                   patches_ + i * block.pixels * row, row)
           .gather();
-      PatchRows<T>(gradients_of(operands, task, block.first_image + i), gradient_part,
-                   gradients_ + i * block.pixels * gradient_row, gradient_row)
-          .gather();
+      gather_gradients(gradients_of(operands, task, block.first_image + i), block, panel,
+                       gradients_ + i * block.pixels * kTileRows);
     }
-    clear_behind(patches_, patch_row, block.all_pixels(), task.depth);
-    return {gradients_, 1, gradient_row, patches_, patch_row};
+    clear_behind(patches_, row, block.all_pixels(), task.depth);
+    return {gradients_, panel, 1, kTileRows, patches_, row};
   }
 
   // What the next block gathers, if that is all of the memory where it lies.
@@ -69,6 +66,28 @@ class PixelFactors {
   }
 
  private:
+  // Panels of channels, [panel][pixel][kTileRows].
+  static void gather_gradients(const PatchSource<T>& source, const PixelBlock& block, int64_t panel,
+                               A* to) {
+    const int64_t columns = source.lattice.w.count, whole = source.channels / kTileRows;
+    const int64_t rest = source.channels % kTileRows;
+    int64_t i = block.first_pixel / columns, j = block.first_pixel % columns;
+    for (int64_t p = 0; p < block.pixels; ++p, to += kTileRows) {
+      const T* from = source.data + i * source.row_stride + j * source.column_stride;
+      if (++j == columns) ++i, j = 0;
+      A* piece = to;
+      for (int64_t c = 0; c < whole; ++c, piece += panel, from += kTileRows * source.channel_stride)
+        load_rows(from, source.channel_stride, piece);
+      load_run(from, source.channel_stride, piece, rest);
+    }
+  }
+
+  static CNNOPS_INLINE void load_rows(const T* from, int64_t stride, A* to) {
+    if (stride != 1) return load_run(from, stride, to, kTileRows);
+#pragma GCC unroll 16
+    for (int i = 0; i < kTileRows; ++i) to[i] = load_scalar(from + i);
+  }
+
   A *patches_, *gradients_;
 };
 
@@ -94,7 +113,7 @@ class MapFactors {
     }
     clear_behind(patches_, row, block.all_pixels(), task.depth);
     const Gradients gradients = find_gradients(operands, task, block);
-    return {gradients.data, gradients.row, 1, patches_, row};
+    return {gradients.data, kTileRows * gradients.row, gradients.row, 1, patches_, row};
   }
 
   // The next block's channels of both tensors, if it has whole maps and a pixel reads a sample.
