@@ -9,6 +9,7 @@
 
 #include "conv2d_cost.h"
 #include "conv2d_direct_weight_grad.h"
+#include "correlation_plan.h"
 #include "slab_tile.h"
 
 namespace cnnops::CNNOPS_TARGET {

@@ -10,8 +10,8 @@
 #pragma once
 
 #include "dot_tile.h"
-#include "implicit_gemm_weight_grad.h"
 #include "slab.h"
+#include "weight_grad_plan.h"
 
 namespace cnnops::CNNOPS_TARGET {
 

@@ -9,7 +9,6 @@
 // them once a block of depth is what the addition across lanes yields.
 #pragma once
 
-#include "ahead.h"
 #include "transpose.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -33,7 +32,6 @@ struct DotProduct {
   const A* column_data;
   int64_t column_stride, column_segment;  // of j and of segments
   A* sums;                                // [row of tiles][column of tiles][kDotSums]
-  Ahead ahead = {};
 };
 
 // The first sum of the tile at (row, column) among `columns` of them.
@@ -74,7 +72,7 @@ CNNOPS_INLINE void add_vector(Vec<A> (&sums)[kRows * kColumns], const A* const (
 }
 
 template <class A, int kRows, int kColumns>
-void dot_tile(const DotProduct<A>& tile, FetchedLines ahead) {
+void dot_tile(const DotProduct<A>& tile) {
   constexpr int kLanes = int(lanes<A>);
   Vec<A> sums[kRows * kColumns] = {};
   for (int64_t segment = 0; segment < tile.segments; ++segment) {
@@ -84,8 +82,7 @@ void dot_tile(const DotProduct<A>& tile, FetchedLines ahead) {
       rows[i] = tile.row_data + tile.row_offsets[i] + segment * tile.row_segment;
     const A* columns = tile.column_data + segment * tile.column_segment;
     int64_t k = 0;
-    for (; k + kLanes <= tile.depth; k += kLanes, columns += kLanes, ahead.first += ahead.step) {
-      __builtin_prefetch(ahead.first, 0, 2);
+    for (; k + kLanes <= tile.depth; k += kLanes, columns += kLanes) {
       add_vector<A, kRows, kColumns>(sums, rows, columns, tile.column_stride, WholeVector<A>{});
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) rows[i] += kLanes;
@@ -108,7 +105,7 @@ void dot_tile(const DotProduct<A>& tile, FetchedLines ahead) {
 }
 
 template <class A>
-using DotKernel = void (*)(const DotProduct<A>&, FetchedLines);
+using DotKernel = void (*)(const DotProduct<A>&);
 
 // The kernels of all tiles, by (rows - 1) * kDotColumns + columns - 1.
 template <class A, class Tiles = std::make_integer_sequence<int, kDotRows * kDotColumns>>
@@ -120,8 +117,6 @@ inline constexpr DotKernel<A> kDotKernels<A, std::integer_sequence<int, kTile...
 // Adds a product of any size above zero to its sums.
 template <class A>
 void add_dot_product(const DotProduct<A>& product) {
-  Ahead ahead = product.ahead;
-  const int64_t vectors = product.segments * (product.depth / lanes<A>);
   for (int64_t j = 0; j < product.columns; j += kDotColumns) {
     for (int64_t i = 0; i < product.rows; i += kDotRows) {
       DotProduct<A> tile = product;
@@ -130,8 +125,7 @@ void add_dot_product(const DotProduct<A>& product) {
       tile.row_offsets += i;
       tile.column_data += j * product.column_stride;
       tile.sums += dot_tile_at<A>(i, j, product.columns);
-      kDotKernels<A>[(tile.rows - 1) * kDotColumns + tile.columns - 1](
-          tile, ahead.take(vectors, product.column_data));
+      kDotKernels<A>[(tile.rows - 1) * kDotColumns + tile.columns - 1](tile);
     }
   }
 }
