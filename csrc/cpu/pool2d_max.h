@@ -3,6 +3,7 @@
 // finds the sample.
 #pragma once
 
+#include "pool2d_max_pairs.h"
 #include "pool2d_max_scatter.h"
 #include "pool2d_walk.h"
 
@@ -113,7 +114,10 @@ struct MaxPool2d {
 
   static void backward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
                        const Execution& execution) {
-    if (scatters(problem)) return scatter(problem, tensors, execution);
+    if (scatters(problem)) {
+      return has_small_window(problem.shape) ? scatter<uint8_t>(problem, tensors, execution)
+                                             : scatter<int32_t>(problem, tensors, execution);
+    }
     PoolTensors<A> of{};
     of.source[0] = values<A>(problem, tensors.values);
     of.source[1] = positions<A>(problem, as_read(tensors.offsets));
@@ -134,16 +138,18 @@ struct MaxPool2d {
   // Without dilation every window has a sample inside the map.
   static bool scatters(const Pool2dProblem& problem) {
     const bool is_half = problem.dtype == DType::kBFloat16 || problem.dtype == DType::kFloat16;
+    const bool fills_vectors = problem.channels_last && problem.shape.channels >= lanes<A>;
     const Pair& dilation = problem.shape.dilation;
-    return !problem.channels_last && !is_half && dilation.h == 1 && dilation.w == 1;
+    return !fills_vectors && !is_half && dilation.h == 1 && dilation.w == 1;
   }
 
+  template <class Offset>
   static void scatter(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
                       const Execution& execution) {
-    if (problem.shape.kernel.h * problem.shape.kernel.w <= kSmallWindow) {
-      MaxScatter<A, uint8_t>(problem.shape, tensors).run(execution);
+    if (MaxPairs<A, Offset>::supports(problem, tensors)) {
+      MaxPairs<A, Offset>(problem, tensors).run(execution);
     } else {
-      MaxScatter<A, int32_t>(problem.shape, tensors).run(execution);
+      MaxScatter<A, Offset>(problem, tensors).run(execution);
     }
   }
 

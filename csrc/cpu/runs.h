@@ -2,7 +2,7 @@
 // type, contiguous).
 #pragma once
 
-#include "vector.h"
+#include "vector_pairs.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -31,12 +31,6 @@ CNNOPS_INLINE void copy_run(const From* from, To* to, int64_t count) {
   store(to + count - kLanes, load(from + count - kLanes));
 }
 
-// The even lanes of two vectors' concatenation.
-template <class A, int... kLane>
-CNNOPS_INLINE Vec<A> even_lanes(Vec<A> low, Vec<A> high, std::integer_sequence<int, kLane...>) {
-  return __builtin_shufflevector(low, high, 2 * kLane...);
-}
-
 template <class T>
 CNNOPS_INLINE void load_run(const T* from, int64_t stride, Accumulate<T>* to, int64_t count) {
   using A = Accumulate<T>;
@@ -45,8 +39,7 @@ CNNOPS_INLINE void load_run(const T* from, int64_t stride, Accumulate<T>* to, in
   if (stride == 2) {
     // The last sample may be the last one in memory: a vector that ends behind it is not read.
     for (; i + lanes<A> < count; i += lanes<A>) {
-      store(to + i, even_lanes<A>(load(from + 2 * i), load(from + 2 * i + lanes<A>),
-                                  std::make_integer_sequence<int, int(lanes<A>)>{}));
+      store(to + i, even<A>(load(from + 2 * i), load(from + 2 * i + lanes<A>)));
     }
   }
   for (; i < count; ++i) to[i] = load_scalar(from + i * stride);
