@@ -108,6 +108,16 @@ CNNOPS_INLINE Pair result_map(const Conv2dProblem& problem) {
   return problem.pass == Conv2dPass::kForward ? problem.shape.output : problem.shape.input;
 }
 
+// The channels of a pixel.
+template <class T>
+void write_bias(const T* bias, T* pixel, int64_t channels) {
+  if (bias == nullptr) {
+    for (int64_t c = 0; c < channels; ++c) pixel[c] = T{};
+  } else {
+    for (int64_t c = 0; c < channels; ++c) pixel[c] = bias[c];
+  }
+}
+
 // result(n, c, :, :) = bias(c), or zero without a bias: what a window that no sample reaches gives.
 template <class T>
 void fill_with_bias(const CorrelationOperands<T>& operands, Pair map, const Execution& execution) {
@@ -115,6 +125,10 @@ void fill_with_bias(const CorrelationOperands<T>& operands, Pair map, const Exec
   const int64_t channels = operands.groups * operands.produce;
   parallel(execution, operands.batch * map.h, [&](int64_t task, int64_t) {
     T* row = operands.result + task / map.h * stride.n + task % map.h * stride.h;
+    if (stride.c == 1) {
+      for (int64_t w = 0; w < map.w; ++w) write_bias(operands.bias, row + w * stride.w, channels);
+      return;
+    }
     for (int64_t c = 0; c < channels; ++c) {
       const T value = operands.bias != nullptr ? operands.bias[c] : T{};
       for (int64_t w = 0; w < map.w; ++w) row[c * stride.c + w * stride.w] = value;
