@@ -95,8 +95,9 @@ CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
   const int64_t in_vectors =
       is_gradient ? shape.in_channels / shape.groups * shape.kernel.h * shape.kernel.w
                   : counts.produce;
-  const double filled = double(in_vectors) / double(round_up(in_vectors, lanes<float>));
-  return counts.products / filled + gathering + walking + filter + kWrite * counts.result;
+  const double filling =
+      double(round_up(in_vectors, lanes<float>)) / double(larger<int64_t>(1, in_vectors));
+  return counts.products * filling + gathering + walking + filter + kWrite * counts.result;
 }
 
 }  // namespace cnnops::CNNOPS_TARGET

@@ -124,6 +124,14 @@ CNNOPS_INLINE bool reads_single_samples(const Correlation& lattice) {
   return single(lattice.h) && single(lattice.w);
 }
 
+// Offset of a pixel's sample in one channel of the source, where it reads a single one.
+CNNOPS_INLINE int64_t source_offset(const Correlation& lattice, const Strides4& stride,
+                                    int64_t pixel) {
+  const int64_t i = pixel / lattice.w.count, j = pixel % lattice.w.count;
+  return (lattice.h.offset + i * lattice.h.stride) * stride.h +
+         (lattice.w.offset + j * lattice.w.stride) * stride.w;
+}
+
 // The distance of a task's pixels in the source, if each reads a single sample; 0 if it varies.
 CNNOPS_INLINE int64_t source_step(const Correlation& lattice, const Strides4& stride,
                                   int64_t images) {

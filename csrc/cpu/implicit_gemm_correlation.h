@@ -24,14 +24,6 @@ CNNOPS_INLINE int64_t result_offset(const Correlation& lattice, const Strides4& 
          (lattice.w.first + j * lattice.w.step) * stride.w;
 }
 
-// Offset of a pixel's sample in one channel of the source, where it reads a single one.
-CNNOPS_INLINE int64_t source_offset(const Correlation& lattice, const Strides4& stride,
-                                    int64_t pixel) {
-  const int64_t i = pixel / lattice.w.count, j = pixel % lattice.w.count;
-  return (lattice.h.offset + i * lattice.h.stride) * stride.h +
-         (lattice.w.offset + j * lattice.w.stride) * stride.w;
-}
-
 // Where a task's sums are built: in scratch memory or in the result itself.
 template <class A>
 struct TaskSums {
@@ -114,9 +106,7 @@ class ChannelVectors {
     const int64_t step = stride.c == 1 ? source_step(lattice, stride, task.images) : 0;
     const auto* source = accumulators(patch_source(operands, lattice, task, 0).data);
     if (step != 0 && source != nullptr) {
-      return {source + lattice.h.offset * stride.h + lattice.w.offset * stride.w +
-                  task.first_pixel * step + k,
-              step};
+      return {source + source_offset(lattice, stride, task.first_pixel) + k, step};
     }
     const PatchBlock block{task.first_pixel, task.pixels, k, depth};
     for (int64_t image = 0; image < task.images; ++image) {
@@ -226,8 +216,7 @@ class PixelVectors {
     return ahead;
   }
 
-  // patches(k, pixel); whole vectors of a row are read, so that what lies behind its pixels is
-  // cleared: it must not be slow to multiply, as denormals are.
+  // patches(k, pixel).
   static void gather_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
                              const CorrelationTask& task, const CorrelationScratch<T>& scratch,
                              const PatchBlock& block) {
@@ -237,10 +226,7 @@ class PixelVectors {
                       scratch.patches + image * task.pixels, pitch, scratch.segments)
           .gather();
     }
-    const int64_t rest = round_up(pixels, lanes<A>) - pixels;
-    if (rest == 0) return;
-    for (int64_t k = 0; k < block.depth; ++k)
-      fill_run(scratch.patches + k * pitch + pixels, A(0), rest);
+    clear_behind(scratch.patches, block.depth, pitch, pixels);
   }
 
   static T* first_channel(const CorrelationOperands<T>& operands, const CorrelationTask& task) {

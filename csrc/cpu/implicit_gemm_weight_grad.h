@@ -68,8 +68,7 @@ class WeightGrad {
 
   // Whether sums are built in the gradient.
   bool in_place() const {
-    return plan_.images.count == 1 && accumulators(operands_.grad_weight) != nullptr &&
-           operands_.taps() == 1;
+    return plan_.images.count == 1 && std::is_same_v<T, A> && operands_.taps() == 1;
   }
 
   // Partial sums of several runs of images: [run][group][block of k][block of channels][o][k].
@@ -78,7 +77,7 @@ class WeightGrad {
     return arena.take<A>(plan_.images.count * plan_.blocks * block_sums());
   }
   A* take_sums(Arena& arena) const {
-    if (plan_.images.count > 1) return nullptr;
+    if (plan_.images.count > 1 || in_place()) return nullptr;
     return arena.take<A>(block_sums());
   }
 

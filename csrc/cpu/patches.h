@@ -48,6 +48,15 @@ void add_rows(const T* data, const Strides4& stride, const Correlation& lattice,
             (block.images - 1) * stride.n + (high - low) * stride.h);
 }
 
+// Rows of `columns` patch elements, `row` apart, are read in whole vectors: what lies behind them is
+// cleared, since it must not be slow to multiply, as denormals are.
+template <class A>
+void clear_behind(A* patches, int64_t rows, int64_t row, int64_t columns) {
+  const int64_t rest = round_up(columns, lanes<A>) - columns;
+  if (rest == 0) return;
+  for (int64_t i = 0; i < rows; ++i) fill_run(patches + i * row + columns, A(0), rest);
+}
+
 // Rows of patches, patches[pixel * row + (k - first_k)], for sources whose channels are contiguous.
 template <class T>
 class PatchRows {

@@ -18,15 +18,6 @@ struct WeightGradFactors {
   int64_t patch_row;
 };
 
-// Whole vectors of patches are read, so that what lies behind the last k is cleared: it must not be
-// slow to multiply, as denormals are.
-template <class A>
-void clear_behind(A* patches, int64_t row, int64_t pixels, int64_t depth) {
-  const int64_t rest = round_up(depth, lanes<A>) - depth;
-  if (rest == 0) return;
-  for (int64_t p = 0; p < pixels; ++p) fill_run(patches + p * row + depth, A(0), rest);
-}
-
 // Of channels_last tensors both are gathered a pixel after the other.
 template <class T>
 class PixelFactors {
@@ -48,7 +39,7 @@ class PixelFactors {
       gather_gradients(gradients_of(operands, task, block.first_image + i), block, panel,
                        gradients_ + i * block.pixels * kTileRows);
     }
-    clear_behind(patches_, row, block.all_pixels(), task.depth);
+    clear_behind(patches_, block.all_pixels(), row, task.depth);
     return {gradients_, panel, 1, kTileRows, patches_, row};
   }
 
@@ -111,7 +102,7 @@ class MapFactors {
       transpose_patches(operands, input_of(operands, task, block.first_image + i), task, block,
                         patches_ + i * block.pixels * row);
     }
-    clear_behind(patches_, row, block.all_pixels(), task.depth);
+    clear_behind(patches_, block.all_pixels(), row, task.depth);
     const Gradients gradients = find_gradients(operands, task, block);
     return {gradients.data, kTileRows * gradients.row, gradients.row, 1, patches_, row};
   }
@@ -142,8 +133,8 @@ class MapFactors {
     const int64_t row = row_pitch<A>(task.depth);
     const Strides4& stride = operands.input_stride;
     if (source_step(operands.lattice, stride, 1) == 1) {
-      const T* first = source.data + task.first_k * stride.c + block.first_pixel +
-                       operands.lattice.h.offset * stride.h + operands.lattice.w.offset * stride.w;
+      const T* first = source.data + task.first_k * stride.c +
+                       source_offset(operands.lattice, stride, block.first_pixel);
       return transpose_copy(first, stride.c, to, row, task.depth, block.pixels);
     }
     const int64_t pitch = row_pitch<A>(block.pixels);
