@@ -18,7 +18,8 @@ struct WeightGradFactors {
   int64_t patch_row;
 };
 
-// Of channels_last tensors both are gathered a pixel after the other.
+// Of channels_last tensors both are rows of a pixel's channels, which are read where they lie if
+// their distance is the same throughout, else copied.
 template <class T>
 class PixelFactors {
  public:
@@ -26,57 +27,90 @@ class PixelFactors {
 
   PixelFactors(const WeightGradPlan& plan, Arena& arena)
       : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.depth.size))),
-        gradients_(arena.take<A>(plan.block_pixels() * plan.channels.size)) {}
+        gradients_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.channels.size))) {}
 
   WeightGradFactors<A> gather(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                               const PixelBlock& block) const {
-    const int64_t row = row_pitch<A>(task.depth), panel = block.all_pixels() * kTileRows;
-    const PatchBlock part{block.first_pixel, block.pixels, task.first_k, task.depth};
-    for (int64_t i = 0; i < block.images; ++i) {
-      PatchRows<T>(input_of(operands, task, block.first_image + i), part,
-                   patches_ + i * block.pixels * row, row)
-          .gather();
-      gather_gradients(gradients_of(operands, task, block.first_image + i), block, panel,
-                       gradients_ + i * block.pixels * kTileRows);
-    }
-    clear_behind(patches_, block.all_pixels(), row, task.depth);
-    return {gradients_, panel, 1, kTileRows, patches_, row};
+    const Rows gradients = find_gradients(operands, task, block);
+    const Rows patches = find_patches(operands, task, block);
+    return {gradients.data, kTileRows, 1, gradients.row, patches.data, patches.row};
   }
 
-  // What the next block gathers, if that is all of the memory where it lies.
   static Ahead ahead_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                         const PixelBlock& next) {
     Ahead ahead;
-    if (task.depth == operands.depth() && operands.shape.groups == 1)
-      add_rows(operands.input, operands.input_stride, operands.lattice, next, ahead);
-    if (task.channels == operands.shape.out_channels) {
-      add_rows(operands.grad_output, operands.grad_output_stride, operands.output_lattice(), next,
-               ahead);
-    }
+    add_next(input_of(operands, task, next.first_image), operands.input_stride,
+             {task.first_k, task.depth}, next, ahead);
+    add_next(gradients_of(operands, task, next.first_image), operands.grad_output_stride,
+             {0, task.channels}, next, ahead);
     return ahead;
   }
 
  private:
-  // Panels of channels, [panel][pixel][kTileRows].
-  static void gather_gradients(const PatchSource<T>& source, const PixelBlock& block, int64_t panel,
-                               A* to) {
-    const int64_t columns = source.lattice.w.count, whole = source.channels / kTileRows;
-    const int64_t rest = source.channels % kTileRows;
-    int64_t i = block.first_pixel / columns, j = block.first_pixel % columns;
-    for (int64_t p = 0; p < block.pixels; ++p, to += kTileRows) {
-      const T* from = source.data + i * source.row_stride + j * source.column_stride;
-      if (++j == columns) ++i, j = 0;
-      A* piece = to;
-      for (int64_t c = 0; c < whole; ++c, piece += panel, from += kTileRows * source.channel_stride)
-        load_rows(from, source.channel_stride, piece);
-      load_run(from, source.channel_stride, piece, rest);
-    }
+  // rows(pixel, i) at pixel * row + i.
+  struct Rows {
+    const A* data;
+    int64_t row;
+  };
+  // Of a pixel's channels.
+  struct Part {
+    int64_t first, count;
+  };
+
+  Rows find_gradients(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                      const PixelBlock& block) const {
+    const auto source = [&](int64_t i) {
+      return gradients_of(operands, task, block.first_image + i);
+    };
+    const Rows there = rows_in(source(0), operands.grad_output_stride, block);
+    if (there.data != nullptr) return there;
+    return copy_rows(source, block, {0, task.channels}, gradients_);
   }
 
-  static CNNOPS_INLINE void load_rows(const T* from, int64_t stride, A* to) {
-    if (stride != 1) return load_run(from, stride, to, kTileRows);
-#pragma GCC unroll 16
-    for (int i = 0; i < kTileRows; ++i) to[i] = load_scalar(from + i);
+  // Products read whole vectors of patches.
+  Rows find_patches(const WeightGradOperands<T>& operands, const WeightGradTask& task,
+                    const PixelBlock& block) const {
+    const auto source = [&](int64_t i) { return input_of(operands, task, block.first_image + i); };
+    const Rows there = rows_in(source(0), operands.input_stride, block);
+    if (there.data != nullptr && task.depth % lanes<A> == 0)
+      return {there.data + task.first_k, there.row};
+    const Rows copy = copy_rows(source, block, {task.first_k, task.depth}, patches_);
+    clear_behind(patches_, block.all_pixels(), copy.row, task.depth);
+    return copy;
+  }
+
+  // Rows of single samples where they lie. Rows that are multiples of a page apart are not read
+  // there: they would share a few sets of the L1 cache.
+  static Rows rows_in(const PatchSource<T>& source, const Strides4& stride,
+                      const PixelBlock& block) {
+    constexpr int64_t kPage = 4096 / int64_t(sizeof(A));
+    const int64_t step = stride.c == 1 ? source_step(source.lattice, stride, block.images) : 0;
+    const auto* data = accumulators(source.data);
+    if (data == nullptr || step % kPage == 0) return {nullptr, 0};
+    return {data + source_offset(source.lattice, stride, block.first_pixel), step};
+  }
+
+  // source(i) is that of the block's image i.
+  template <class Source>
+  static Rows copy_rows(const Source& source, const PixelBlock& block, const Part& part, A* to) {
+    const int64_t row = row_pitch<A>(part.count);
+    const PatchBlock patches{block.first_pixel, block.pixels, part.first, part.count};
+    for (int64_t i = 0; i < block.images; ++i)
+      PatchRows<T>(source(i), patches, to + i * block.pixels * row, row).gather();
+    return {to, row};
+  }
+
+  // What a block reads, if that is all of the memory where it lies, or columns of it.
+  static void add_next(const PatchSource<T>& source, const Strides4& stride, const Part& part,
+                       const PixelBlock& next, Ahead& ahead) {
+    const Correlation& lattice = source.lattice;
+    const int64_t step = source_step(lattice, stride, next.images);
+    if (part.count == stride.w * lattice.h.taps * lattice.w.taps) {
+      add_rows(source.data - next.first_image * stride.n, stride, lattice, next, ahead);
+    } else if (step != 0 && stride.c == 1) {
+      ahead.add_columns(source.data + source_offset(lattice, stride, next.first_pixel) + part.first,
+                        part.count, step);
+    }
   }
 
   A *patches_, *gradients_;

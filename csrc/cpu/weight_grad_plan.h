@@ -14,7 +14,7 @@
 namespace cnnops::CNNOPS_TARGET {
 
 // Largest blocks: patches of a block of pixels fit the L2 cache together with the sums.
-inline constexpr int64_t kGradChannels = 256, kGradDepth = 256, kGradPixels = 192;
+inline constexpr int64_t kGradChannels = 256, kGradDepth = 256, kGradPixels = 128;
 
 // Images are cut into runs until there are kBatchTasks tasks, as long as a run keeps kRunPixels, so
 // that the work on its partial sums is worth their memory, and all partial sums stay below
