@@ -21,26 +21,36 @@ namespace cnnops::CNNOPS_TARGET {
 inline constexpr int64_t kWinogradDepth = 256;
 
 // Tiles that are few.
-inline constexpr int64_t kFewTiles = 128;
+inline constexpr int64_t kFewTiles = 256;
 
-// Bytes of a block's factors and products.
-inline constexpr int64_t kTileBlockBytes = 512 << 10;
+// Bytes of a block's factors and products, and its least tiles: each multiplies the whole filter,
+// which comes from beyond the L2 cache where channels are many.
+inline constexpr int64_t kTileBlockBytes = 512 << 10, kBlockTiles = 6 * kTileRows;
 
 // Result channels of a task if tiles are few, and of a panel of its filter: the register tile is half
 // as wide as it could be, for the sake of more tasks.
 inline constexpr int64_t kTaskChannels = larger<int64_t>(16, kTileColumns<float> / 2);
 inline constexpr int64_t kTaskWidth = smaller<int64_t>(kTaskChannels, kTileColumns<float>);
 
-// One matrix a product, [product][tile][channel].
+// Tiles whose factors are fetched as one piece.
+inline constexpr int64_t kFetchedTiles = 64;
+
+// One matrix a product and block of channels, [block][product][tile][channel of the block].
 struct TileMatrices {
-  int64_t row, stride;  // floats from one tile, and from one product, to the next
+  int64_t width;               // channels of a block
+  int64_t row, stride, block;  // floats from one tile, product and block to the next
   float* data;
 
   // Neighbouring products start in different sets of a cache.
   template <class Scheme>
-  static TileMatrices take(int64_t tiles, int64_t channels, Arena& arena) {
-    const int64_t row = round_up(channels, lanes<float>), stride = round_up(tiles * row, 1024) + 16;
-    return {row, stride, arena.take<float>(kWinogradProducts<Scheme> * stride)};
+  static TileMatrices take(int64_t tiles, int64_t channels, int64_t width, Arena& arena) {
+    width = smaller(width, channels);
+    const int64_t row = round_up(width, lanes<float>), stride = round_up(tiles * row, 1024) + 16;
+    const int64_t block = kWinogradProducts<Scheme> * stride;
+    return {width, row, stride, block, arena.take<float>(divide_up(channels, width) * block)};
+  }
+  float* at(int64_t product, int64_t tile, int64_t channel) const {
+    return data + channel / width * block + product * stride + tile * row + channel % width;
   }
 };
 
@@ -58,7 +68,7 @@ class WinogradCorrelation {
         panels_(divide_up(operands.produce, kWidth)) {
     const int64_t bytes =
         kWinogradProducts<Scheme> * (operands.reduce + operands.produce) * int64_t(sizeof(float));
-    block_ = larger<int64_t>(4 * kTileRows, kTileBlockBytes / bytes);
+    block_ = larger(kBlockTiles, kTileBlockBytes / bytes);
     block_ = smaller(block_, divide_up(tiles_, threads));
   }
 
@@ -87,7 +97,7 @@ class WinogradCorrelation {
     return WinogradFilter::take<Scheme>(operands_.reduce, panels_, kWidth, arena);
   }
   TileMatrices take_factors(int64_t tiles, Arena& arena) const {
-    return TileMatrices::take<Scheme>(tiles, operands_.reduce, arena);
+    return TileMatrices::take<Scheme>(tiles, operands_.reduce, kWinogradDepth, arena);
   }
 
   // ---- many tiles ----
@@ -99,7 +109,8 @@ class WinogradCorrelation {
 
     BlockScratch(const WinogradCorrelation& call, Arena& arena)
         : factors(call.take_factors(call.block_, arena)),
-          products(TileMatrices::take<Scheme>(call.block_, call.operands_.produce, arena)),
+          products(TileMatrices::take<Scheme>(call.block_, call.operands_.produce,
+                                              call.operands_.produce, arena)),
           source(smaller(call.block_, call.grid_.w.tiles), arena),
           result(smaller(call.block_, call.grid_.w.tiles), arena) {}
   };
@@ -126,12 +137,27 @@ class WinogradCorrelation {
     transform_source(tiles, {0, operands_.reduce}, scratch.source, scratch.factors);
     for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
       for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
-        multiply_products(i, tiles.last - tiles.first, c, filter,
-                          filter.template factors<Scheme>(i) + c * kWidth, operands_.produce,
-                          scratch.factors, scratch.products);
+        multiply_tiles({i, tiles.last - tiles.first, c, operands_.produce}, scratch.factors,
+                       filter.template part<Scheme>(i, c), scratch.products,
+                       filter_ahead(filter, i, c));
       }
     }
     transform_result(tiles, {0, operands_.produce}, scratch.products, scratch.result);
+  }
+
+  // The panels behind the first one, and the first one of the product that comes next.
+  Ahead filter_ahead(const WinogradFilter& filter, int product, int64_t c) const {
+    Ahead ahead;
+    const WinogradFilter part = filter.template part<Scheme>(product, c);
+    const int64_t floats = depth_from(c) * kWidth, next = c + kWinogradDepth;
+    for (int64_t panel = 1; panel < panels_; ++panel)
+      ahead.add(part.data + panel * part.panel_stride, floats);
+    if (next < operands_.reduce) {
+      ahead.add(filter.template part<Scheme>(product, next).data, depth_from(next) * kWidth);
+    } else if (product + 1 < kWinogradProducts<Scheme>) {
+      ahead.add(filter.template part<Scheme>(product + 1, 0).data, depth_from(0) * kWidth);
+    }
+    return ahead;
   }
 
   // ---- few tiles ----
@@ -145,7 +171,7 @@ class WinogradCorrelation {
     FewScratch(const WinogradCorrelation& call, Arena& arena)
         : filter(WinogradFilter::take<Scheme>(smaller(call.operands_.reduce, kWinogradDepth),
                                               kTaskChannels / kTaskWidth, kTaskWidth, arena)),
-          products(TileMatrices::take<Scheme>(call.tiles_, kTaskChannels, arena)),
+          products(TileMatrices::take<Scheme>(call.tiles_, kTaskChannels, kTaskChannels, arena)),
           source(call.grid_.w.tiles, arena),
           result(call.grid_.w.tiles, arena) {}
   };
@@ -176,11 +202,22 @@ class WinogradCorrelation {
         filter_transform_.run(scratch.filter, (k - channels.first) / kTaskWidth, k, reduce, c);
       }
       for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
-        multiply_products(i, tiles_, c, scratch.filter, scratch.filter.template factors<Scheme>(i),
-                          channels.last - channels.first, factors, scratch.products);
+        multiply_tiles({i, tiles_, c, channels.last - channels.first}, factors,
+                       scratch.filter.template part<Scheme>(i, 0), scratch.products,
+                       factors_ahead(factors, i + 1, c));
       }
     }
     transform_result({0, tiles_}, channels, scratch.products, scratch.result);
+  }
+
+  // A product's factors, all of which are multiplied next.
+  Ahead factors_ahead(const TileMatrices& factors, int product, int64_t c) const {
+    Ahead ahead;
+    if (product == kWinogradProducts<Scheme>) return ahead;
+    for (int64_t tile = 0; tile < tiles_; tile += kFetchedTiles) {
+      ahead.add(factors.at(product, tile, c), smaller(kFetchedTiles, tiles_ - tile) * factors.row);
+    }
+    return ahead;
   }
 
   // ---- the stages ----
@@ -193,32 +230,41 @@ class WinogradCorrelation {
       for (int64_t c = channels.first; c < channels.last; c += kLineChannels) {
         transform.run({operands_.source + strip.image * stride.n + c * stride.c, stride},
                       smaller(kLineChannels, channels.last - c), grid_, strip,
-                      {factors.data + strip.slot * factors.row + c, factors.stride, factors.row});
+                      {factors.at(0, strip.slot, c), factors.stride, factors.row});
       }
     });
   }
 
-  // Adds the products `index` of the reduced channels from c on, kWinogradDepth of them at most, for
-  // `produce` channels of the result.
-  void multiply_products(int index, int64_t tiles, int64_t c, const WinogradFilter& filter,
-                         const float* vectors, int64_t produce, const TileMatrices& factors,
-                         const TileMatrices& products) const {
-    float* sums = products.data + index * products.stride;
-    multiply<float>({.rows = tiles,
-                     .columns = round_up(produce, lanes<float>),
-                     .depth = smaller(kWinogradDepth, operands_.reduce - c),
-                     .scalars = factors.data + index * factors.stride + c,
+  // The products of the reduced channels from c on, kWinogradDepth of them at most, for `produce`
+  // channels of the result.
+  struct TileProduct {
+    int index;
+    int64_t tiles, c, produce;
+  };
+
+  int64_t depth_from(int64_t c) const { return smaller(kWinogradDepth, operands_.reduce - c); }
+
+  // Adds products to those of the channels before c. `filter` starts with their factors.
+  void multiply_tiles(const TileProduct& product, const TileMatrices& factors,
+                      const WinogradFilter& filter, const TileMatrices& products,
+                      const Ahead& ahead) const {
+    float* const sums = products.at(product.index, 0, 0);
+    multiply<float>({.rows = product.tiles,
+                     .columns = round_up(product.produce, lanes<float>),
+                     .depth = depth_from(product.c),
+                     .scalars = factors.at(product.index, 0, product.c),
                      .scalar_panel = kTileRows * factors.row,
                      .scalar_row = factors.row,
                      .scalar_depth = 1,
-                     .vectors = vectors,
+                     .vectors = filter.data,
                      .vector_panel = filter.panel_stride,
                      .vector_depth = filter.width,
-                     .start = c == 0 ? nullptr : sums,
+                     .start = product.c == 0 ? nullptr : sums,
                      .start_panel = kWidth,
                      .start_row = products.row,
                      .sums = sums,
-                     .sums_row = products.row});
+                     .sums_row = products.row,
+                     .ahead = ahead});
   }
 
   // `products` starts at the first of the channels.
@@ -227,7 +273,7 @@ class WinogradCorrelation {
     const Strides4& stride = operands_.result_stride;
     for_each_strip(grid_, tiles.first, tiles.last, [&](const TileStrip& strip) {
       for (int64_t k = channels.first; k < channels.last; k += kLineChannels) {
-        const float* from = products.data + strip.slot * products.row + k - channels.first;
+        const float* from = products.at(0, strip.slot, k - channels.first);
         transform.run({from, products.stride, products.row},
                       operands_.bias == nullptr ? nullptr : operands_.bias + k, grid_, strip,
                       {operands_.result + strip.image * stride.n + k * stride.c, stride},

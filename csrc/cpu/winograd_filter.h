@@ -22,10 +22,11 @@ struct WinogradFilter {
     return {width, factor_stride, panel_stride, arena.take<float>(panels * panel_stride)};
   }
 
-  // The first panel's factors of a product.
+  // A product's factors from a reduced channel on.
   template <class Scheme>
-  const float* factors(int product) const {
-    return data + filter_of<Scheme>(product) * factor_stride;
+  WinogradFilter part(int product, int64_t reduce) const {
+    return {width, factor_stride, panel_stride,
+            data + filter_of<Scheme>(product) * factor_stride + reduce * width};
   }
 };
 
