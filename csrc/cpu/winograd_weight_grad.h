@@ -89,8 +89,7 @@ class WinogradWeightGrad {
 
  private:
   using Factors = ProductFactors<Scheme>;
-  static constexpr int kFilters = Scheme::kFilters * Scheme::kFilters;
-  static constexpr FilterStarts<Scheme> kStarts{};
+  static constexpr ProductOrder<Scheme> kOrder{};
 
   struct Grids {
     TileGrid input, output;
@@ -148,8 +147,11 @@ class WinogradWeightGrad {
       const Range outputs = block_of_outputs(task % blocks);
       const ProductSums sums =
           scratch(slot).sums.with(outputs, {c, smaller(shape_.in_channels, c + kInputPanel)});
-      for (int filter = 0; filter < kFilters; ++filter)
-        factors.multiply_filter(filter, outputs, tiles_, true, sums);
+      for (int64_t position = 0; position < kOrder.kCount;) {
+        const int64_t next = kOrder.next_filter(position);
+        factors.multiply_step({position, outputs}, {next, outputs}, tiles_, true, sums);
+        position = next;
+      }
       for (int64_t k = outputs.first; k < outputs.last; ++k) write_filter(sums, k);
     });
   }
@@ -200,11 +202,13 @@ class WinogradWeightGrad {
     for (int64_t first = tiles.first; first < tiles.last; first += chunk_) {
       const Range chunk{first, smaller(tiles.last, first + chunk_)};
       transform(chunk, factors, execution, transforms);
-      parallel(execution, kWinogradProducts<Scheme> * blocks, [&](int64_t task, int64_t) {
-        const int filter = kStarts.filter[task / blocks];
-        if (filter < 0) return;
-        factors.multiply_filter(filter, block_of_outputs(task % blocks), chunk.last - chunk.first,
-                                first == tiles.first, sums);
+      parallel(execution, kOrder.kCount * blocks, [&](int64_t task, int64_t) {
+        const int64_t position = task / blocks, block = task % blocks;
+        if (!kOrder.starts_filter(position)) return;
+        const int64_t next = block + 1 < blocks ? position : kOrder.next_filter(position);
+        factors.multiply_step({position, block_of_outputs(block)},
+                              {next, block_of_outputs((block + 1) % blocks)},
+                              chunk.last - chunk.first, first == tiles.first, sums);
       });
     }
   }

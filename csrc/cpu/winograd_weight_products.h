@@ -35,21 +35,29 @@ struct FactorPanels {
   }
 };
 
-// Products in the order of their filters: the filter whose products start at a position, or -1.
+// Products in the order of their filters.
 template <class Scheme>
-struct FilterStarts {
-  int filter[kWinogradProducts<Scheme>];
+struct ProductOrder {
+  static constexpr int kCount = kWinogradProducts<Scheme>;
+  int product[kCount], filter[kCount];
 
-  constexpr FilterStarts() : filter{} {
+  constexpr ProductOrder() : product{}, filter{} {
     int position = 0;
     for (int f = 0; f < Scheme::kFilters * Scheme::kFilters; ++f) {
-      bool is_first = true;
-      for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
-        if (filter_of<Scheme>(i) != f) continue;
-        filter[position++] = is_first ? f : -1;
-        is_first = false;
+      for (int i = 0; i < kCount; ++i) {
+        if (filter_of<Scheme>(i) == f) product[position] = i, filter[position++] = f;
       }
     }
+  }
+  constexpr bool starts_filter(int64_t position) const {
+    return position == 0 || filter[position] != filter[position - 1];
+  }
+  // Where the next filter's products start, or kCount.
+  constexpr int64_t next_filter(int64_t position) const {
+    do {
+      ++position;
+    } while (position < kCount && !starts_filter(position));
+    return position;
   }
 };
 
@@ -92,43 +100,80 @@ struct ProductFactors {
         output(
             FactorPanels<kOutputPanel>::template take<Scheme>(tiles, shape.out_channels, arena)) {}
 
-  // Sets, or adds to, the sums of one pair of filters for the output channels of one panel: all
-  // products that use it, of `tiles` tiles.
-  void multiply_filter(int filter, const Range& outputs, int64_t tiles, bool is_first,
-                       const ProductSums& sums) const {
-    float* const to =
-        sums.data + filter * sums.filter + (outputs.first - sums.outputs.first) * sums.row;
-    for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
-      if (filter_of<Scheme>(i) != filter) continue;
+  // Products of one filter, from its first position on, and the output channels of one panel.
+  struct Step {
+    int64_t position;
+    Range outputs;
+  };
+
+  // Sets, or adds to, the step's sums for all of `tiles` tiles, and fetches what `next` starts with.
+  void multiply_step(const Step& step, const Step& next, int64_t tiles, bool is_first,
+                     const ProductSums& sums) const {
+    const int64_t end = kOrder.next_filter(step.position);
+    bool is_start = is_first;
+    for (int64_t position = step.position; position < end; ++position) {
       int64_t tile = 0;
       do {
-        const Range part{tile, smaller(tiles, tile + kWeightGradDepth)};
-        multiply_product(i, outputs, part, is_first ? nullptr : to, sums, to);
-        is_first = false;
+        const Range part = part_from(tile, tiles);
+        Ahead ahead;
+        if (part.last < tiles) {
+          add_factors({position, step.outputs}, part_from(part.last, tiles), sums, ahead);
+        } else if (position + 1 < end) {
+          add_factors({position + 1, step.outputs}, part_from(0, tiles), sums, ahead);
+        } else if (next.position < kOrder.kCount) {
+          if (!is_first) ahead.add(sums_of(next, sums), channels(next.outputs) * sums.row);
+          add_factors(next, part_from(0, tiles), sums, ahead);
+        }
+        multiply_part({position, step.outputs}, part, is_start, sums, ahead);
+        is_start = false;
         tile = part.last;
       } while (tile < tiles);
     }
   }
 
+  static constexpr ProductOrder<Scheme> kOrder{};
+
  private:
-  void multiply_product(int product, const Range& outputs, const Range& tiles, const float* start,
-                        const ProductSums& sums, float* to) const {
+  static Range part_from(int64_t tile, int64_t tiles) {
+    return {tile, smaller(tiles, tile + kWeightGradDepth)};
+  }
+  static int64_t channels(const Range& range) { return range.last - range.first; }
+
+  static float* sums_of(const Step& step, const ProductSums& sums) {
+    return sums.data + kOrder.filter[step.position] * sums.filter +
+           (step.outputs.first - sums.outputs.first) * sums.row;
+  }
+
+  void add_factors(const Step& step, const Range& tiles, const ProductSums& sums,
+                   Ahead& ahead) const {
+    const int64_t product = kOrder.product[step.position], count = tiles.last - tiles.first;
+    ahead.add(output.place(tiles.first, step.outputs.first).data + product * output.stride,
+              count * output.row);
+    for (int64_t c = sums.inputs.first; c < sums.inputs.last; c += kInputPanel)
+      ahead.add(input.place(tiles.first, c).data + product * input.stride, count * input.row);
+  }
+
+  void multiply_part(const Step& step, const Range& tiles, bool is_start, const ProductSums& sums,
+                     const Ahead& ahead) const {
+    const int64_t product = kOrder.product[step.position];
+    float* const to = sums_of(step, sums);
     multiply<float>(
-        {.rows = outputs.last - outputs.first,
-         .columns = round_up(sums.inputs.last - sums.inputs.first, lanes<float>),
+        {.rows = channels(step.outputs),
+         .columns = round_up(channels(sums.inputs), lanes<float>),
          .depth = tiles.last - tiles.first,
-         .scalars = output.place(tiles.first, outputs.first).data + product * output.stride,
+         .scalars = output.place(tiles.first, step.outputs.first).data + product * output.stride,
          .scalar_panel = kTileRows,
          .scalar_row = 1,
          .scalar_depth = output.row,
          .vectors = input.place(tiles.first, sums.inputs.first).data + product * input.stride,
          .vector_panel = input.panel,
          .vector_depth = input.row,
-         .start = start,
+         .start = is_start ? nullptr : to,
          .start_panel = kInputPanel,
          .start_row = sums.row,
          .sums = to,
-         .sums_row = sums.row});
+         .sums_row = sums.row,
+         .ahead = ahead});
   }
 };
 
