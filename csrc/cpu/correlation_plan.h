@@ -40,12 +40,13 @@ class CorrelationPlan {
                           channels_last ? kTileColumns<A> : kTileRows)),
         images(blocking(operands.batch, images_of_block(operands), 1)),
         depth(operands.reduce * lattice.h.taps * lattice.w.taps),
+        depth_block(blocking(depth, kBlockDepth, 1).size),
         width(channels_last ? kTileColumns<A> : int64_t(kTileRows)),
         tasks(images.count * operands.groups * pixels.count * channels.count) {}
 
   PackedFilter<A> take_filter(Arena& arena, int64_t groups, int64_t produce) const {
     const int64_t panels = divide_up(produce, width);
-    return {depth, width, panels, arena.take<A>(groups * panels * depth * width)};
+    return {depth, depth_block, width, panels, arena.take<A>(groups * panels * depth * width)};
   }
   // Pixels of a task, with room between the rows of scratch memory.
   int64_t block_pixels() const {
@@ -54,7 +55,7 @@ class CorrelationPlan {
 
   int64_t map_pixels;
   Blocking pixels, channels, images;
-  int64_t depth, width, tasks;
+  int64_t depth, depth_block, width, tasks;
 
  private:
   // As many as fill a block of pixels, but not so many that too few tasks are left, unless a tile's
@@ -76,7 +77,7 @@ struct CorrelationScratch {
   typename PatchColumns<T>::Segment* segments;
 
   CorrelationScratch(const CorrelationPlan<T>& plan, Arena& arena)
-      : patches(arena.take<Accumulate<T>>(plan.block_pixels() * smaller(plan.depth, kBlockDepth))),
+      : patches(arena.take<Accumulate<T>>(plan.block_pixels() * plan.depth_block)),
         sums(arena.take<Accumulate<T>>(plan.block_pixels() *
                                        round_up(plan.channels.size, kTileColumns<Accumulate<T>>))),
         bias(arena.take<Accumulate<T>>(plan.channels.size * kTileColumns<Accumulate<T>>)),

@@ -43,6 +43,15 @@ CNNOPS_INLINE BlockStart<A> block_start(int64_t k, const BlockStart<A>& bias,
   return k == 0 ? bias : BlockStart<A>{sums.data, kTileColumns<A>, sums.row};
 }
 
+// The filter of the block of depth that starts at k, unless that is all there is.
+template <class A>
+void add_filter(const PackedFilter<A>& filter, const CorrelationTask& task, int64_t k,
+                Ahead& ahead) {
+  if (filter.depth == filter.block) return;
+  ahead.add(filter.at(task.group, task.first_channel / filter.width, k),
+            divide_up(task.channels, filter.width) * filter.panel_stride(k));
+}
+
 // ---- channels_last: rows are pixels, columns are output channels ----
 
 template <class T>
@@ -58,38 +67,47 @@ class ChannelVectors {
     const TaskSums<A> sums =
         direct ? in_result : TaskSums<A>{scratch.sums, round_up(task.channels, kTileColumns<A>)};
     const BlockStart<A> bias = bias_start(operands, task, scratch);
-    for (int64_t k = 0; k < filter.depth; k += kBlockDepth) {
-      const int64_t depth = smaller(kBlockDepth, filter.depth - k);
+    for (int64_t k = 0; k < filter.depth; k += filter.block) {
+      const int64_t depth = filter.depth_from(k);
       const Patches patches = find_patches(operands, lattice, task, scratch, k, depth);
       const BlockStart<A> start = block_start(k, bias, sums);
-      multiply<A>(
-          {.rows = task.all_pixels(),
-           .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
-           .depth = depth,
-           .scalars = patches.data,
-           .scalar_panel = kTileRows * patches.row,
-           .scalar_row = patches.row,
-           .scalar_depth = 1,
-           .vectors =
-               filter.panel(task.group, task.first_channel / filter.width) + k * filter.width,
-           .vector_panel = filter.depth * filter.width,
-           .vector_depth = filter.width,
-           .start = start.data,
-           .start_panel = start.panel,
-           .start_row = start.row,
-           .sums = sums.data,
-           .sums_row = sums.row,
-           .ahead = k + depth < filter.depth ? Ahead{} : ahead_of(operands, lattice, task, next)});
+      multiply<A>({.rows = task.all_pixels(),
+                   .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
+                   .depth = depth,
+                   .scalars = patches.data,
+                   .scalar_panel = kTileRows * patches.row,
+                   .scalar_row = patches.row,
+                   .scalar_depth = 1,
+                   .vectors = filter.at(task.group, task.first_channel / filter.width, k),
+                   .vector_panel = filter.panel_stride(k),
+                   .vector_depth = filter.width,
+                   .start = start.data,
+                   .start_panel = start.panel,
+                   .start_row = start.row,
+                   .sums = sums.data,
+                   .sums_row = sums.row,
+                   .ahead = k + depth < filter.depth
+                                ? ahead_of_block(filter, task, k + depth)
+                                : ahead_of_task(operands, lattice, filter, task, next)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
 
  private:
-  static Ahead ahead_of(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                        const CorrelationTask& task, const CorrelationTask& next) {
+  static Ahead ahead_of_block(const PackedFilter<A>& filter, const CorrelationTask& task,
+                              int64_t k) {
+    Ahead ahead;
+    add_filter(filter, task, k, ahead);
+    return ahead;
+  }
+
+  static Ahead ahead_of_task(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                             const PackedFilter<A>& filter, const CorrelationTask& task,
+                             const CorrelationTask& next) {
     Ahead ahead;
     if (!next.has_pixels_of(task))
       add_rows(operands.source, operands.source_stride, lattice, next.block(), ahead);
+    add_filter(filter, next, 0, ahead);
     return ahead;
   }
 
@@ -173,16 +191,15 @@ class PixelVectors {
     const int64_t pitch = row_pitch<A>(task.all_pixels());
     const TaskSums<A> sums = direct ? in_result : TaskSums<A>{scratch.sums, pitch};
     const BlockStart<A> bias = bias_start(operands, task, scratch);
-    for (int64_t k = 0; k < filter.depth; k += kBlockDepth) {
-      const int64_t depth = smaller(kBlockDepth, filter.depth - k);
+    for (int64_t k = 0; k < filter.depth; k += filter.block) {
+      const int64_t depth = filter.depth_from(k);
       gather_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
       const BlockStart<A> start = block_start(k, bias, sums);
       multiply<A>({.rows = task.channels,
                    .columns = direct ? task.all_pixels() : round_up(task.all_pixels(), lanes<A>),
                    .depth = depth,
-                   .scalars = filter.panel(task.group, task.first_channel / filter.width) +
-                              k * filter.width,
-                   .scalar_panel = filter.depth * filter.width,
+                   .scalars = filter.at(task.group, task.first_channel / filter.width, k),
+                   .scalar_panel = filter.panel_stride(k),
                    .scalar_row = 1,
                    .scalar_depth = filter.width,
                    .vectors = scratch.patches,
@@ -193,8 +210,9 @@ class PixelVectors {
                    .start_row = start.row,
                    .sums = sums.data,
                    .sums_row = sums.row,
-                   .ahead = k + depth < filter.depth ? ahead_of(operands, lattice, task, k + depth)
-                                                     : ahead_of(operands, lattice, next, 0)});
+                   .ahead = k + depth < filter.depth
+                                ? ahead_of(operands, lattice, filter, task, k + depth)
+                                : ahead_of(operands, lattice, filter, next, 0)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
@@ -202,13 +220,14 @@ class PixelVectors {
  private:
   // The samples of a task's block of depth, where a pixel reads a single one.
   static Ahead ahead_of(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                        const CorrelationTask& task, int64_t k) {
+                        const PackedFilter<A>& filter, const CorrelationTask& task, int64_t k) {
     Ahead ahead;
+    add_filter(filter, task, k, ahead);
     const Strides4& stride = operands.source_stride;
     if (lattice.h.taps * lattice.w.taps > 1) return ahead;
     const T* channel = patch_source(operands, lattice, task, 0).data + k * stride.c;
     if (task.pixels == lattice.h.count * lattice.w.count) {
-      ahead.add(channel, smaller(kBlockDepth, operands.reduce - k) * stride.c);
+      ahead.add(channel, filter.depth_from(k) * stride.c);
     } else if (reads_single_samples(lattice)) {
       ahead.add_columns(channel + source_offset(lattice, stride, task.first_pixel),
                         source_offset(lattice, stride, task.pixels), stride.c);

@@ -7,16 +7,23 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// The filter of one correlation as panels of `width` result channels: [group][panel][k][width],
-// zeros at the end of the last panel. width is a tile's columns where channels fill vectors, a
-// tile's rows where they are broadcast.
+// The filter of one correlation as panels of `width` result channels, for a block of k at a time:
+// [group][block][panel][k][width], zeros at the end of the last panel. width is a tile's columns where
+// channels fill vectors, a tile's rows where they are broadcast.
 template <class A>
 struct PackedFilter {
-  int64_t depth, width, panels;  // panels of a group
+  int64_t depth, block, width, panels;  // panels of a group
   A* data;
 
-  A* panel(int64_t group, int64_t index) const {
-    return data + (group * panels + index) * depth * width;
+  // Of the block that starts at k.
+  int64_t depth_from(int64_t k) const { return smaller(block, depth - k); }
+  // From one panel to the next in that block.
+  int64_t panel_stride(int64_t k) const { return depth_from(k) * width; }
+
+  A* at(int64_t group, int64_t panel, int64_t k) const {
+    const int64_t first = k / block * block;
+    return data + (group * depth + first) * panels * width + panel * panel_stride(first) +
+           (k - first) * width;
   }
 };
 
@@ -41,15 +48,17 @@ void pack_panel(const CorrelationOperands<T>& operands, const Correlation& latti
   const FilterView<T>& filter = operands.filter;
   const int64_t first = panel * packed.width;
   const int64_t channels = smaller(packed.width, operands.produce - first);
-  Accumulate<T>* to = packed.panel(group, panel);
-  for (int64_t r = 0; r < lattice.h.taps; ++r) {
-    for (int64_t s = 0; s < lattice.w.taps; ++s, to += operands.reduce * packed.width) {
-      const T* tap = filter.data + group * filter.group_stride + first * filter.produce_stride +
-                     (lattice.h.tap_first + r * lattice.h.tap_step) * filter.row_stride +
-                     (lattice.w.tap_first + s * lattice.w.tap_step) * filter.column_stride;
-      pack_tap(tap, filter.produce_stride, filter.reduce_stride, to, packed.width, channels,
-               operands.reduce);
-    }
+  for (int64_t k = 0, count; k < packed.depth; k += count) {
+    const int64_t tap = k / operands.reduce, c = k % operands.reduce;
+    const int64_t r = tap / lattice.w.taps, s = tap % lattice.w.taps;
+    count = smaller(operands.reduce - c,
+                    packed.depth_from(k / packed.block * packed.block) - k % packed.block);
+    const T* from = filter.data + group * filter.group_stride + first * filter.produce_stride +
+                    c * filter.reduce_stride +
+                    (lattice.h.tap_first + r * lattice.h.tap_step) * filter.row_stride +
+                    (lattice.w.tap_first + s * lattice.w.tap_step) * filter.column_stride;
+    pack_tap(from, filter.produce_stride, filter.reduce_stride, packed.at(group, panel, k),
+             packed.width, channels, count);
   }
 }
 
