@@ -7,6 +7,7 @@
 #include "../tensors.h"
 #include "execution.h"
 #include "flush_denormals.h"
+#include "huge_pages.h"
 
 namespace cnnops {
 
@@ -39,7 +40,9 @@ void launch(double work, Bytes workspace_bytes, Kernel kernel) {
     return kernel(Execution{run, threads, workspace});
   }
   const at::Tensor workspace = at::empty({bytes}, at::TensorOptions().dtype(at::kByte));
-  kernel(Execution{run, threads, static_cast<char*>(workspace.mutable_data_ptr())});
+  char* const data = static_cast<char*>(workspace.mutable_data_ptr());
+  advise_huge_pages(data, bytes);
+  kernel(Execution{run, threads, data});
 }
 
 }  // namespace cnnops
