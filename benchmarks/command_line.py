@@ -1,6 +1,7 @@
 """The options that the benchmarks share, and the settings of torch that follow from them."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+ONEDNN_LIMIT = "ONEDNN_MAX_CPU_ISA"  # the instructions that torch's convolutions may use
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -76,7 +78,10 @@ def command(arguments: Sequence[str] | None = None) -> str:
     """The command as a reader would type it; arguments are those of a call from Python."""
     if arguments is not None:
         return f"benchmarks {shlex.join(arguments)}"
-    return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    limit = os.environ.get(ONEDNN_LIMIT)
+    settings = [f"{ONEDNN_LIMIT}={limit}"] if limit else []
+    module = f"benchmarks.{Path(sys.argv[0]).stem}"
+    return shlex.join([*settings, "python", "-m", module, *sys.argv[1:]])
 
 
 def _positive(text: str) -> int:

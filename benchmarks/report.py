@@ -5,6 +5,7 @@ from all results that are there. --parts runs some; without names it only writes
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import goals
+from .command_line import ONEDNN_LIMIT
 from .markdown import squeeze, table
 from .results import Row, Run, load
 
@@ -25,6 +27,7 @@ class Part(NamedTuple):
     benchmark: str
     options: str
     plot: bool = False
+    onednn_limit: str | None = None
 
 
 # The options of a part decide what its file holds; a part with two numbers of threads has both.
@@ -35,6 +38,7 @@ PARTS = {
         "conv2d",
         "--malloc warm --threads 2 --dtypes bfloat16 float16 --filter '3x3 stride 1'",
         plot=True,
+        onednn_limit="AVX512_CORE_VNNI",
     ),
     "pool2d-warm": Part("pool2d", "--malloc warm --threads 1 2", plot=True),
     "pool2d-default": Part("pool2d", "--malloc default --threads 2"),
@@ -55,7 +59,8 @@ def run_part(name: str, folder: Path, seconds: float) -> bool:
         old.unlink()
     if part.plot:
         command += ["--plot", str(folder / f"{name}.png")]
-    return subprocess.run(command).returncode == 0
+    limit = {ONEDNN_LIMIT: part.onednn_limit} if part.onednn_limit else {}
+    return subprocess.run(command, env=os.environ | limit).returncode == 0
 
 
 def section(folder: Path) -> str:
@@ -75,6 +80,7 @@ _INTRODUCTION = """\
 Ratio = torch's time / cnnops' time; above 1 cnnops is faster. Medians of alternating calls in one
 process, outputs allocated in every call. Shapes are all distinct layers of the networks
 (`benchmarks/shapes.py`), each checked against float64 before it is timed, each once in a mean.
+Half types are held against oneDNN without its instructions for them, for which their goals are.
 `python -m benchmarks.report` writes this section."""
 
 
