@@ -20,7 +20,7 @@ namespace cnnops::CNNOPS_TARGET {
 // Channels whose products are summed in registers. These sums are added up.
 inline constexpr int64_t kWinogradDepth = 256;
 
-// Tiles that are few.
+// Tiles that are few, if their blocks are no more tasks than the result's channels make.
 inline constexpr int64_t kFewTiles = 256;
 
 // Bytes of a block's factors and products, and its least tiles: each multiplies the whole filter,
@@ -69,12 +69,14 @@ class WinogradCorrelation {
     const int64_t bytes =
         kWinogradProducts<Scheme> * (operands.reduce + operands.produce) * int64_t(sizeof(float));
     block_ = larger(kBlockTiles, kTileBlockBytes / bytes);
+    are_few_ = tiles_ <= kFewTiles &&
+               divide_up(tiles_, block_) <= divide_up(operands.produce, kTaskChannels);
     block_ = smaller(block_, divide_up(tiles_, threads));
   }
 
   int64_t workspace(int64_t threads) const {
     Arena arena;
-    if (are_few()) {
+    if (are_few_) {
       take_factors(tiles_, arena);
       return workspace_bytes(arena, threads, [&](Arena& own) { return FewScratch(*this, own); });
     }
@@ -83,7 +85,7 @@ class WinogradCorrelation {
   }
 
   void run(const Execution& execution) const {
-    if (are_few()) {
+    if (are_few_) {
       run_few(execution);
     } else {
       run_blocks(execution);
@@ -91,8 +93,6 @@ class WinogradCorrelation {
   }
 
  private:
-  bool are_few() const { return tiles_ <= kFewTiles; }
-
   WinogradFilter take_filter(Arena& arena) const {
     return WinogradFilter::take<Scheme>(operands_.reduce, panels_, kWidth, arena);
   }
@@ -286,6 +286,7 @@ class WinogradCorrelation {
   const TileGrid grid_;
   const FilterTransform<Scheme, T> filter_transform_;
   int64_t tiles_, panels_, block_;
+  bool are_few_;
 };
 
 }  // namespace cnnops::CNNOPS_TARGET
