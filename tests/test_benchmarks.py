@@ -488,11 +488,14 @@ def test_goals_from_the_command_line(tmp_path, capsys):
 
 def test_options_of_the_parts_are_known(monkeypatch, tmp_path):
     ran = []
+    limits = []
 
-    def succeed(command):
+    def succeed(command, env):
         ran.append(command)
+        limits.append(env.get(command_line.ONEDNN_LIMIT))
         return subprocess.CompletedProcess(command, 0)
 
+    monkeypatch.delenv(command_line.ONEDNN_LIMIT, raising=False)
     monkeypatch.setattr(report.subprocess, "run", succeed)
     monkeypatch.setattr(command_line.malloc, "ensure", lambda wanted: None)
     for name in report.PARTS:
@@ -501,6 +504,14 @@ def test_options_of_the_parts_are_known(monkeypatch, tmp_path):
         passes = module.PASSES if module is not denormals else conv2d.PASSES
         options = command_line.parse("", passes, ran[-1][3:])
         assert options.save == tmp_path / f"{name}.json"
+        assert limits[-1] == report.PARTS[name].onednn_limit
+
+
+def test_a_command_shows_the_limit_of_onednn(monkeypatch):
+    monkeypatch.setattr(command_line.sys, "argv", ["benchmarks/conv2d.py", "--threads", "2"])
+    monkeypatch.setenv(command_line.ONEDNN_LIMIT, "AVX2")
+    expected = "ONEDNN_MAX_CPU_ISA=AVX2 python -m benchmarks.conv2d --threads 2"
+    assert command_line.command() == expected
 
 
 def test_section_of_the_page_is_replaced(tmp_path):
@@ -529,7 +540,7 @@ def test_section_of_the_page_is_replaced(tmp_path):
 
 def test_a_part_that_fails_leaves_no_old_results_and_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        report.subprocess, "run", lambda command: subprocess.CompletedProcess(command, 1)
+        report.subprocess, "run", lambda command, env: subprocess.CompletedProcess(command, 1)
     )
     old = tmp_path / "speed" / "conv2d-warm.json"
     Run(FACTS, [ROW]).save(old)
