@@ -140,6 +140,24 @@ CNNOPS_INLINE int64_t source_step(const Correlation& lattice, const Strides4& st
   return common_step({lattice.w.count, lattice.w.stride * stride.w},
                      {lattice.h.count, lattice.h.stride * stride.h}, {images, stride.n});
 }
+// rows(pixel, i) at pixel * row + i.
+template <class A>
+struct PixelRows {
+  const A* data;
+  int64_t row;
+};
+
+// The samples of a block's pixels where they lie, if each pixel reads a single one, its channels are
+// contiguous and pixels at one distance; else null.
+template <class T>
+PixelRows<Accumulate<T>> rows_in_place(const PatchSource<T>& source, const Strides4& stride,
+                                       const PixelBlock& block) {
+  const int64_t step = stride.c == 1 ? source_step(source.lattice, stride, block.images) : 0;
+  const auto* data = accumulators(source.data);
+  if (data == nullptr || step == 0) return {nullptr, 0};
+  return {data + source_offset(source.lattice, stride, block.first_pixel), step};
+}
+
 // The same in the result.
 CNNOPS_INLINE int64_t result_step(const Correlation& lattice, const Strides4& stride,
                                   int64_t images) {

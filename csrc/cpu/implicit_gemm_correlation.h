@@ -69,7 +69,7 @@ class ChannelVectors {
     const BlockStart<A> bias = bias_start(operands, task, scratch);
     for (int64_t k = 0; k < filter.depth; k += filter.block) {
       const int64_t depth = filter.depth_from(k);
-      const Patches patches = find_patches(operands, lattice, task, scratch, k, depth);
+      const PixelRows<A> patches = find_patches(operands, lattice, task, scratch, k, depth);
       const BlockStart<A> start = block_start(k, bias, sums);
       multiply<A>({.rows = task.all_pixels(),
                    .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
@@ -111,21 +111,12 @@ class ChannelVectors {
     return ahead;
   }
 
-  // patches(pixel, k) at pixel * row + k.
-  struct Patches {
-    const A* data;
-    int64_t row;
-  };
-
-  static Patches find_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                              const CorrelationTask& task, const CorrelationScratch<T>& scratch,
-                              int64_t k, int64_t depth) {
-    const Strides4& stride = operands.source_stride;
-    const int64_t step = stride.c == 1 ? source_step(lattice, stride, task.images) : 0;
-    const auto* source = accumulators(patch_source(operands, lattice, task, 0).data);
-    if (step != 0 && source != nullptr) {
-      return {source + source_offset(lattice, stride, task.first_pixel) + k, step};
-    }
+  static PixelRows<A> find_patches(const CorrelationOperands<T>& operands,
+                                   const Correlation& lattice, const CorrelationTask& task,
+                                   const CorrelationScratch<T>& scratch, int64_t k, int64_t depth) {
+    const PixelRows<A> there = rows_in_place(patch_source(operands, lattice, task, 0),
+                                             operands.source_stride, task.block());
+    if (there.data != nullptr) return {there.data + k, there.row};
     const PatchBlock block{task.first_pixel, task.pixels, k, depth};
     for (int64_t image = 0; image < task.images; ++image) {
       PatchRows<T>(patch_source(operands, lattice, task, image), block,
@@ -218,7 +209,7 @@ class PixelVectors {
   }
 
  private:
-  // The samples of a task's block of depth, where a pixel reads a single one.
+  // The filter of a task's block of depth and, where a pixel reads a single sample, its samples.
   static Ahead ahead_of(const CorrelationOperands<T>& operands, const Correlation& lattice,
                         const PackedFilter<A>& filter, const CorrelationTask& task, int64_t k) {
     Ahead ahead;

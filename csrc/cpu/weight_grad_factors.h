@@ -47,11 +47,7 @@ class PixelFactors {
   }
 
  private:
-  // rows(pixel, i) at pixel * row + i.
-  struct Rows {
-    const A* data;
-    int64_t row;
-  };
+  using Rows = PixelRows<A>;
   // Of a pixel's channels.
   struct Part {
     int64_t first, count;
@@ -79,15 +75,13 @@ class PixelFactors {
     return copy;
   }
 
-  // Rows of single samples where they lie. Rows that are multiples of a page apart are not read
-  // there: they would share a few sets of the L1 cache.
+  // Rows that are multiples of a page apart are not read where they lie: they would share a few sets
+  // of the L1 cache.
   static Rows rows_in(const PatchSource<T>& source, const Strides4& stride,
                       const PixelBlock& block) {
     constexpr int64_t kPage = 4096 / int64_t(sizeof(A));
-    const int64_t step = stride.c == 1 ? source_step(source.lattice, stride, block.images) : 0;
-    const auto* data = accumulators(source.data);
-    if (data == nullptr || step % kPage == 0) return {nullptr, 0};
-    return {data + source_offset(source.lattice, stride, block.first_pixel), step};
+    const Rows rows = rows_in_place(source, stride, block);
+    return rows.row % kPage == 0 ? Rows{nullptr, 0} : rows;
   }
 
   // source(i) is that of the block's image i.
