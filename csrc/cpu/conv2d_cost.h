@@ -3,6 +3,7 @@
 #pragma once
 
 #include "blocking.h"
+#include "conv2d_window_rows.h"
 #include "gemm_tile.h"
 #include "whole_map.h"
 
@@ -46,6 +47,19 @@ CNNOPS_INLINE double depthwise_cost(const Conv2dProblem& problem) {
   return Conv2dCounts(problem).products / 2;
 }
 
+// A product for each row of pixels and of the filter, whose sums are fetched and put back and whose
+// samples are copied.
+CNNOPS_INLINE double window_rows_cost(const Conv2dProblem& problem) {
+  constexpr double kSums = 8, kCopy = 3;
+  const Conv2dCounts counts(problem);
+  const Conv2dShape& shape = problem.shape;
+  const double filling =
+      double(round_up(shape.out_channels, lanes<float>)) / double(shape.out_channels);
+  const double row = 1 + kSums / double(larger<int64_t>(1, shape.output.w));
+  const double copied = double(shape.kernel.h * shape.output.h * shape.input.w * shape.in_channels);
+  return counts.products * filling * row + kCopy * copied;
+}
+
 // Pixels between the rows of a slab and behind the last one are multiplied too, or rows of a weight
 // gradient are begun; slabs are filled and sums are written.
 CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
@@ -53,6 +67,7 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   if (problem.pass == Conv2dPass::kWeightGrad) {
+    if (has_window_rows(problem)) return window_rows_cost(problem);
     const int64_t columns = larger<int64_t>(1, shape.output.w);
     const double vectors = double(divide_up(columns, lanes<float>)) + kBegin;
     const double moved = problem.channels_last ? kMove * counts.source + kTranspose * counts.result

@@ -232,7 +232,7 @@ class PixelProducts {
 
  private:
   // Largest list. A sum in registers has at most about kPixels terms.
-  static constexpr int64_t kSpans = 32, kPixels = 256;
+  static constexpr int64_t kSpans = 32, kPixels = 64;
 
   // Pixels side by side with the same taps inside the input.
   struct Span {
@@ -395,7 +395,7 @@ class DepthwiseWeightGrad {
 
  private:
   // Channels of a task, and the fewest tasks a batch is cut into.
-  static constexpr int64_t kPixelChannels = 64, kTasks = 64;
+  static constexpr int64_t kPixelChannels = 1024, kTasks = 64;
 
   DepthwiseWeightGrad(const Conv2dProblem& problem, const Conv2dTensors& tensors)
       : operands_{problem.shape,

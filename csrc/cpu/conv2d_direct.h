@@ -4,7 +4,8 @@
 // A task owns a strip of rows of one image, for all result channels of a few groups. It copies the
 // source rows it needs into a slab (slab.h), a block of channels at a time, and sums them with
 // pixels in vectors, in either memory format; the lattices of an input gradient with a stride share
-// the slab. The order of a sum is (channel, filter row, filter column), in blocks of kBlockDepth.
+// the slab. The order of a sum is (channel, filter row, filter column), in blocks whose samples lie
+// in the L1 cache.
 #pragma once
 
 #include "conv2d_cost.h"
@@ -14,8 +15,8 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Pixels of a strip and their sums, about.
-inline constexpr int64_t kStripPixels = 1536, kStripSums = 16384;
+// Pixels of a strip and their sums, and samples of a block of its slab, about.
+inline constexpr int64_t kStripPixels = 1536, kStripSums = 16384, kBlockSamples = 8192;
 
 class DirectPlan {
  public:
@@ -46,6 +47,12 @@ class DirectPlan {
   int64_t taps;               // of all lattices
   Blocking groups, channels;  // channels of a group's source, in slabs
 
+  // Of a lattice with so many taps: whole channels, if one's are no more than kBlockDepth.
+  int64_t block_depth(int64_t taps) const {
+    const int64_t most = smaller(kBlockDepth / taps, kBlockSamples / slab.channel_pitch());
+    return smaller(kBlockDepth, larger<int64_t>(1, most) * taps);
+  }
+
  private:
   int64_t rows_of_strip() const {
     const int64_t most = smaller(kStripPixels, kStripSums / larger(produce, kSlabChannels));
@@ -65,7 +72,7 @@ class Direct {
 
   static bool supports(const Conv2dProblem& problem) {
     if (problem.pass == Conv2dPass::kWeightGrad)
-      return DirectWeightGrad<T>::supports(problem.shape);
+      return has_window_rows(problem) || DirectWeightGrad<T>::supports(problem.shape);
     const Lattices lattices = correlation_lattices(problem);
     if (lattices.rows.empty() || lattices.columns.empty()) return false;
     const SlabAxis h(lattices.rows), w(lattices.columns);
@@ -73,8 +80,10 @@ class Direct {
   }
 
   static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
-    if (problem.pass == Conv2dPass::kWeightGrad)
-      return DirectWeightGrad<T>(weight_grad_operands<T>(problem, {})).workspace(threads);
+    if (problem.pass == Conv2dPass::kWeightGrad) {
+      return with_weight_grad(problem, {},
+                              [&](const auto& gradient) { return gradient.workspace(threads); });
+    }
     const DirectPlan plan(problem);
     Arena arena;
     take_filter(plan, problem, arena);
@@ -84,8 +93,10 @@ class Direct {
 
   static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                   const Execution& execution) {
-    if (problem.pass == Conv2dPass::kWeightGrad)
-      return DirectWeightGrad<T>(weight_grad_operands<T>(problem, tensors)).run(execution);
+    if (problem.pass == Conv2dPass::kWeightGrad) {
+      with_weight_grad(problem, tensors, [&](const auto& gradient) { gradient.run(execution); });
+      return;
+    }
     const DirectPlan plan(problem);
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     const Pair map = result_map(problem);
@@ -97,6 +108,14 @@ class Direct {
   }
 
  private:
+  template <class Body>
+  static auto with_weight_grad(const Conv2dProblem& problem, const Conv2dTensors& tensors,
+                               Body body) {
+    const WeightGradOperands<T> operands = weight_grad_operands<T>(problem, tensors);
+    if (has_window_rows(problem)) return body(WindowRowsWeightGrad<T>(operands));
+    return body(DirectWeightGrad<T>(operands));
+  }
+
   struct Scratch {
     A *slab, *sums, *bias;
 
@@ -232,16 +251,17 @@ class Direct {
     const int64_t depth = smaller(plan_.channels.size, plan_.reduce - channel) * taps;
     const int64_t panels = divide_up(plan_.produce, plan_.width);
     const int64_t panel_size = plan_.reduce * taps * plan_.width;
+    const int64_t block = plan_.block_depth(taps);
     const A* lattice_filter =
         filter_ + before * plan_.reduce * operands_.groups * panels * plan_.width;
     for (int64_t g = 0; g < task.groups; ++g) {
       const A* filter = lattice_filter + (task.first_group + g) * panels * panel_size +
                         channel * taps * plan_.width;
-      for (int64_t k = 0; k < depth; k += kBlockDepth) {
+      for (int64_t k = 0; k < depth; k += block) {
         for (int64_t panel = 0; panel < panels; ++panel) {
           const int64_t first = panel * plan_.width;
           SlabTile<A> tile{
-              .depth = smaller(kBlockDepth, depth - k),
+              .depth = smaller(block, depth - k),
               .filter = filter + panel * panel_size + k * plan_.width,
               .filter_width = plan_.width,
               .slab = scratch.slab + g * plan_.channels.size * plan_.slab.channel_pitch(),

@@ -14,8 +14,8 @@ struct StrideOneFamily {
   using InputGrad = Scheme;
   static constexpr int kStride = 1;
   static constexpr bool kIsRotated = true;  // the filter of the input gradient
-  static constexpr double kInputGradMove = 0, kWeightGradMove = 0;
 
+  static double more_moves(const Conv2dProblem&) { return 0; }
   static TileAxis input_grad_tiles(const WindowAxis& axis) { return gradient_tiles<Scheme>(axis); }
 };
 
@@ -24,8 +24,12 @@ struct StrideTwoFamily {
   using InputGrad = StrideTwoTransposed;
   static constexpr int kStride = 2;
   static constexpr bool kIsRotated = false;
-  static constexpr double kInputGradMove = 18, kWeightGradMove = 6;
 
+  static double more_moves(const Conv2dProblem& problem) {
+    if (problem.pass == Conv2dPass::kForward) return 0;
+    if (problem.pass == Conv2dPass::kInputGrad) return problem.channels_last ? 50 : 18;
+    return problem.channels_last ? 42 : 6;
+  }
   static TileAxis input_grad_tiles(const WindowAxis& axis) {
     return stride_two_gradient_tiles<InputGrad>(axis);
   }
@@ -90,8 +94,8 @@ struct Winograd {
   }
 
   // A tile's products, and what it costs to transform it: about as many multiply-adds a product and
-  // channel as these, and the family's more for a gradient. The filter is transformed once a call,
-  // whose batch does not count: it is shared between few images.
+  // channel as these, and the family's more. The filter is transformed once a call, whose batch does
+  // not count: it is shared between few images.
   static double cost(const Conv2dProblem& problem) {
     using Scheme = typename Family::Forward;
     constexpr double kSource = 10, kResult = 7, kFilter = 9, kImages = 4;
@@ -99,9 +103,7 @@ struct Winograd {
     const TileGrid grid = forward_grid<Scheme>(shape);
     const double in = double(round_up(shape.in_channels, lanes<float>)),
                  out = double(round_up(shape.out_channels, lanes<float>));
-    const double more = problem.pass == Conv2dPass::kForward     ? 0
-                        : problem.pass == Conv2dPass::kInputGrad ? Family::kInputGradMove
-                                                                 : Family::kWeightGradMove;
+    const double more = Family::more_moves(problem);
     return kWinogradProducts<Scheme> *
            (double(grid.tiles()) * (in * out + (kSource + more) * in + (kResult + more) * out) +
             kFilter / kImages * in * out);

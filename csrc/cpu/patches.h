@@ -64,13 +64,16 @@ class PatchRows {
   using A = Accumulate<T>;
 
   PatchRows(const PatchSource<T>& source, const PatchBlock& block, A* patches, int64_t row)
-      : source_(source), block_(block), patches_(patches), row_(row) {}
+      : source_(source),
+        block_(block),
+        patches_(patches),
+        row_(row),
+        first_row_(block.first_k / row_depth()) {}
 
   void gather() const {
     const int64_t columns = source_.lattice.w.count;
-    const bool has_whole_rows = source_.channel_stride == 1 && source_.column_stride > 0 &&
-                                columns_per_run() == source_.lattice.w.taps &&
-                                block_.depth == source_.lattice.h.taps * row_depth();
+    const bool has_dense_rows = source_.channel_stride == 1 && source_.column_stride > 0 &&
+                                columns_per_run() == source_.lattice.w.taps;
     int64_t i = block_.first_pixel / columns, first = block_.first_pixel % columns;
     A* patch = patches_;
     for (int64_t rest = block_.pixels; rest > 0; ++i, first = 0) {
@@ -78,7 +81,7 @@ class PatchRows {
       rest -= count;
       // What copy_window writes too much lies in a pixel to come: the last one is none of its.
       const Range inner =
-          has_whole_rows ? windows_inside(i, first, rest > 0 ? count : count - 1) : Range{0, 0};
+          has_dense_rows ? windows_inside(i, first, rest > 0 ? count : count - 1) : Range{0, 0};
       for (int64_t p = 0; p < inner.first; ++p, patch += row_) gather_pixel(i, first + p, patch);
       for (int64_t p = inner.first; p < inner.last; ++p, patch += row_)
         copy_window(i, first + p, patch);
@@ -101,14 +104,19 @@ class PatchRows {
     return inside(count, w.stride, first * w.stride + w.offset, larger<int64_t>(0, starts));
   }
 
-  // The rows of a window in whole vectors.
+  // The block's part of a window, each row in whole vectors.
   CNNOPS_INLINE void copy_window(int64_t i, int64_t j, A* patch) const {
     const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
-    const T* from = source_.data + (i * h.stride + h.offset) * source_.row_stride +
+    const int64_t last_k = block_.first_k + block_.depth, depth = row_depth();
+    const T* from = source_.data +
+                    (i * h.stride + h.offset + first_row_ * h.dilation) * source_.row_stride +
                     (j * w.stride + w.offset) * source_.column_stride;
-    const int64_t row = row_depth();
-    for (int64_t r = 0; r < h.taps; ++r, from += h.dilation * source_.row_stride, patch += row) {
-      for (int64_t k = 0; k < row; k += lanes<A>) store(patch + k, load(from + k));
+    A* const to = patch - block_.first_k;
+    for (int64_t row_k = first_row_ * depth; row_k < last_k; row_k += depth) {
+      const int64_t high = smaller(row_k + depth, last_k);
+      for (int64_t k = larger(row_k, block_.first_k); k < high; k += lanes<A>)
+        store(to + k, load(from + (k - row_k)));
+      from += h.dilation * source_.row_stride;
     }
   }
 
@@ -134,9 +142,8 @@ class PatchRows {
                                     A* patch) const {
     const CorrelationAxis& h = source_.lattice.h;
     const int64_t last_k = block_.first_k + block_.depth;
-    const int64_t r = block_.first_k / row_depth();
-    int64_t y = i * h.stride + h.offset + r * h.dilation;
-    for (int64_t row_k = r * row_depth(); row_k < last_k; row_k += row_depth(), y += h.dilation) {
+    int64_t y = i * h.stride + h.offset + first_row_ * h.dilation;
+    for (int64_t row_k = first_row_ * row_depth(); row_k < last_k; row_k += row_depth(), y += h.dilation) {
       const bool row_inside = y >= 0 && y < h.source;
       copy_clipped(source_.data + y * source_.row_stride + x * source_.column_stride, row_k, s, run,
                    row_inside ? columns : Range{0, 0}, patch);
@@ -168,6 +175,7 @@ class PatchRows {
   const PatchBlock& block_;
   A* patches_;
   int64_t row_;
+  int64_t first_row_;  // of the filter, in the block
 };
 
 // Columns of patches, patches[(k - first_k) * row + pixel], for sources whose columns are

@@ -31,18 +31,46 @@ CNNOPS_INLINE void copy_run(const From* from, To* to, int64_t count) {
   store(to + count - kLanes, load(from + count - kLanes));
 }
 
+// Of kStride whole vectors, a power of two, every kStride-th sample: the first with EvenLanes, the
+// last with OddLanes.
+template <class A>
+struct EvenLanes {
+  CNNOPS_INLINE Vec<A> operator()(Vec<A> a, Vec<A> b) const { return even<A>(a, b); }
+};
+template <class A>
+struct OddLanes {
+  CNNOPS_INLINE Vec<A> operator()(Vec<A> a, Vec<A> b) const { return odd<A>(a, b); }
+};
+template <int kStride, class T, class Halve>
+CNNOPS_INLINE Vec<Accumulate<T>> load_every(const T* from, Halve halve) {
+  if constexpr (kStride == 1) {
+    return load(from);
+  } else {
+    constexpr int kHalf = kStride / 2;
+    const T* behind = from + kHalf * lanes<Accumulate<T>>;
+    return halve(load_every<kHalf>(from, halve), load_every<kHalf>(behind, halve));
+  }
+}
+
+// to[i] = from[i * kStride] for more than a vector of them. No sample behind the last one is read,
+// which may be the last one in memory; its vector overlaps the one before.
+template <int kStride, class T>
+CNNOPS_INLINE void load_every_run(const T* from, Accumulate<T>* to, int64_t count) {
+  using A = Accumulate<T>;
+  for (int64_t i = 0; i + lanes<A> < count; i += lanes<A>)
+    store(to + i, load_every<kStride>(from + i * kStride, EvenLanes<A>{}));
+  const int64_t i = count - lanes<A>;
+  store(to + i, load_every<kStride>(from + (i - 1) * kStride + 1, OddLanes<A>{}));
+}
+
 template <class T>
 CNNOPS_INLINE void load_run(const T* from, int64_t stride, Accumulate<T>* to, int64_t count) {
-  using A = Accumulate<T>;
   if (stride == 1) return copy_run(from, to, count);
-  int64_t i = 0;
-  if (stride == 2) {
-    // The last sample may be the last one in memory: a vector that ends behind it is not read.
-    for (; i + lanes<A> < count; i += lanes<A>) {
-      store(to + i, even<A>(load(from + 2 * i), load(from + 2 * i + lanes<A>)));
-    }
+  if (count > lanes<Accumulate<T>>) {
+    if (stride == 2) return load_every_run<2>(from, to, count);
+    if (stride == 4) return load_every_run<4>(from, to, count);
   }
-  for (; i < count; ++i) to[i] = load_scalar(from + i * stride);
+  for (int64_t i = 0; i < count; ++i) to[i] = load_scalar(from + i * stride);
 }
 
 template <class T>
