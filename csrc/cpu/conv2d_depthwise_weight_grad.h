@@ -18,11 +18,12 @@ inline constexpr int64_t kTapsAtOnce = 9;
 // repeat the last.
 struct TapList {
   int64_t count = 0;
+  int64_t row[kTapsAtOnce], column[kTapsAtOnce];  // of the filter
   int64_t index[kTapsAtOnce];
   int64_t offset[kTapsAtOnce];
 
-  CNNOPS_INLINE void add(int64_t tap, int64_t at) {
-    index[count] = tap;
+  CNNOPS_INLINE void add(int64_t r, int64_t s, int64_t tap, int64_t at) {
+    row[count] = r, column[count] = s, index[count] = tap;
     offset[count++] = at;
   }
   CNNOPS_INLINE void fill() {
@@ -37,7 +38,7 @@ CNNOPS_INLINE void visit_taps(Range rows, Range columns, int64_t kernel_columns,
   TapList list;
   for (int64_t r = rows.first; r < rows.last; ++r) {
     for (int64_t s = columns.first; s < columns.last; ++s) {
-      list.add(r * kernel_columns + s, at(r, s));
+      list.add(r, s, r * kernel_columns + s, at(r, s));
       if (list.count < kTapsAtOnce) continue;
       visit(list);
       list.count = 0;
@@ -200,6 +201,13 @@ class MapProducts {
   const int64_t stack_;  // maps in scratch memory at once
 };
 
+// Channels of a task where maps are channels_last.
+inline constexpr int64_t kPixelChannels = 1024;
+
+// What taps outside the input read.
+template <class T>
+inline constexpr T kZeroPixel[kPixelChannels] = {};
+
 // Products of channels_last maps, summed pixel by pixel in vectors of channels. The pixels of a few
 // rows are listed, and each vector of channels then takes the whole list at once.
 template <class T>
@@ -214,6 +222,7 @@ class PixelProducts {
     const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
     for (int64_t tap = 0; tap < h.taps * w.taps; ++tap)
       fill_run(to + tap * row, A(0), round_up(count, lanes<A>));
+    const int64_t most = smaller(kPixels, larger(kFewestPixels, kElements / count));
     PixelList list;
     for (int64_t image = images.first; image < images.last; ++image) {
       for (int64_t p = 0; p < h.count; ++p) {
@@ -221,7 +230,7 @@ class PixelProducts {
           add_origin(image, channel, p, span);
           list.spans[list.count++] = span;
           list.pixels += span.pixels;
-          if (list.count < kSpans && list.pixels < kPixels) return;
+          if (list.count < kSpans && list.pixels < most) return;
           add_list(list, count, to, row);
           list = {};
         });
@@ -231,15 +240,16 @@ class PixelProducts {
   }
 
  private:
-  // Largest list. A sum in registers has at most about kPixels terms.
-  static constexpr int64_t kSpans = 32, kPixels = 64;
+  // Largest list. A sum in registers has at most about kPixels terms, fewer where pixels have many
+  // channels: about kElements samples stay in the cache.
+  static constexpr int64_t kSpans = 64, kPixels = 256, kFewestPixels = 64, kElements = 16384;
 
-  // Pixels side by side with the same taps inside the input.
+  // Pixels side by side all of whose taps lie inside the input, or one pixel.
   struct Span {
     int64_t first, pixels;
-    Range rows, columns;
-    int64_t input, gradient;  // elements: the first pixel's first tap, inside or not, and gradient
-    uint32_t inside;          // a bit for each tap of a list
+    Range rows, columns;        // of taps inside the input
+    int64_t input, gradient;    // elements: the first pixel's first tap, inside or not, and gradient
+    const T* from[kTapsAtOnce];  // the first pixel's taps of a list
   };
   struct PixelList {
     int64_t count = 0, pixels = 0;
@@ -250,15 +260,17 @@ class PixelProducts {
   void visit_spans(int64_t p, Visit visit) const {
     const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
     const Range rows = inside(h.taps, h.dilation, p * h.stride + h.offset, h.source);
+    const bool has_all_rows = rows.last - rows.first == h.taps;
     const int64_t reach = w.offset + (w.taps - 1) * w.dilation;
     const int64_t inner = inside(w.count, w.stride, w.offset, w.source).first;
     const int64_t outer = larger(inner, inside(w.count, w.stride, reach, w.source).last);
+    const int64_t most = has_all_rows ? kPixels : 1;
     const auto span = [&](int64_t q, int64_t pixels) {
-      visit({q, pixels, rows, inside(w.taps, w.dilation, q * w.stride + w.offset, w.source), 0, 0,
-             0});
+      const Range columns = inside(w.taps, w.dilation, q * w.stride + w.offset, w.source);
+      visit({q, pixels, rows, columns, 0, 0, {}});
     };
     for (int64_t q = 0; q < inner; ++q) span(q, 1);
-    for (int64_t q = inner; q < outer; q += kPixels) span(q, smaller(kPixels, outer - q));
+    for (int64_t q = inner; q < outer; q += most) span(q, smaller(most, outer - q));
     for (int64_t q = outer; q < w.count; ++q) span(q, 1);
   }
 
@@ -277,7 +289,7 @@ class PixelProducts {
       return r * h.dilation * input.h + s * w.dilation * input.w;
     };
     visit_taps({0, h.taps}, {0, w.taps}, w.taps, offset, [&](const TapList& taps) {
-      for (int64_t i = 0; i < list.count; ++i) find_inside(taps, list.spans[i]);
+      for (int64_t i = 0; i < list.count; ++i) find_taps(taps, list.spans[i]);
       int64_t c = 0;
       if (input.c == 1 && grad.c == 1) {
         for (; c + lanes<A> <= count; c += lanes<A>) multiply(list, taps, c, to + c, to_row);
@@ -287,48 +299,38 @@ class PixelProducts {
     });
   }
 
-  static constexpr uint32_t kAllInside = (1u << kTapsAtOnce) - 1;
+  static bool is_inside(const Span& span, const TapList& taps, int64_t k) {
+    const int64_t r = taps.row[k], s = taps.column[k];
+    return r >= span.rows.first && r < span.rows.last && s >= span.columns.first &&
+           s < span.columns.last;
+  }
 
-  void find_inside(const TapList& taps, Span& span) const {
-    const int64_t columns = operands_.lattice.w.taps;
-    span.inside = 0;
+  void find_taps(const TapList& taps, Span& span) const {
     for (int64_t k = 0; k < taps.count; ++k) {
-      const int64_t r = taps.index[k] / columns, s = taps.index[k] % columns;
-      const bool is_inside = r >= span.rows.first && r < span.rows.last &&
-                             s >= span.columns.first && s < span.columns.last;
-      span.inside |= uint32_t(is_inside) << k;
+      span.from[k] = is_inside(span, taps, k)
+                         ? operands_.input.data + span.input + taps.offset[k]
+                         : kZeroPixel<T>;
     }
-    // A repeated tap may be read where the one that it repeats is.
-    if (span.inside == (1u << taps.count) - 1) span.inside = kAllInside;
+    for (int64_t k = taps.count; k < kTapsAtOnce; ++k) span.from[k] = span.from[taps.count - 1];
   }
 
   // A whole vector of adjacent channels.
   void multiply(const PixelList& list, const TapList& taps, int64_t c, A* totals,
                 int64_t total_row) const {
-    const T *input = operands_.input.data + c, *grad_output = operands_.grad_output.data + c;
-    const int64_t step = operands_.lattice.w.stride * operands_.input.stride.w;
-    int64_t offset[kTapsAtOnce];
-    Vec<A> sums[kTapsAtOnce];
-#pragma GCC unroll 16
-    for (int64_t k = 0; k < kTapsAtOnce; ++k) offset[k] = taps.offset[k], sums[k] = Vec<A>{};
+    const int64_t step = operands_.lattice.w.stride * operands_.input.stride.w,
+                  gradient_step = operands_.grad_output.stride.w;
+    Vec<A> sums[kTapsAtOnce] = {};
     for (int64_t i = 0; i < list.count; ++i) {
       const Span& span = list.spans[i];
-      const T *from = input + span.input, *gradient = grad_output + span.gradient;
-      for (int64_t q = 0; q < span.pixels; ++q) {
+      const T* gradient = operands_.grad_output.data + span.gradient + c;
+      const T* from[kTapsAtOnce];
+#pragma GCC unroll 16
+      for (int64_t k = 0; k < kTapsAtOnce; ++k) from[k] = span.from[k] + c;
+      for (int64_t q = 0; q < span.pixels; ++q, gradient += gradient_step) {
         const Vec<A> grad = load(gradient);
-        if (span.inside == kAllInside) {
 #pragma GCC unroll 16
-          for (int64_t k = 0; k < kTapsAtOnce; ++k)
-            sums[k] = multiply_add<A>(load(from + offset[k]), grad, sums[k]);
-        } else {
-#pragma GCC unroll 16
-          for (int64_t k = 0; k < kTapsAtOnce; ++k) {
-            if ((span.inside >> k & 1) != 0)
-              sums[k] = multiply_add<A>(load(from + offset[k]), grad, sums[k]);
-          }
-        }
-        from += step;
-        gradient += operands_.grad_output.stride.w;
+        for (int64_t k = 0; k < kTapsAtOnce; ++k)
+          sums[k] = multiply_add<A>(load(from[k] + q * step), grad, sums[k]);
       }
     }
 #pragma GCC unroll 16
@@ -348,7 +350,7 @@ class PixelProducts {
       Vec<A> sum{};
       for (int64_t i = 0; i < list.count; ++i) {
         const Span& span = list.spans[i];
-        if ((span.inside >> k & 1) == 0) continue;
+        if (!is_inside(span, taps, k)) continue;
         int64_t from = span.input + taps.offset[k] + c * input.stride.c;
         int64_t gradient = span.gradient + c * grad_output.stride.c;
         for (int64_t q = 0; q < span.pixels; ++q) {
@@ -390,12 +392,13 @@ class DepthwiseWeightGrad {
     } else {
       call.sum_maps(execution, arena);
     }
+    call.add_runs();
     call.write_filter(static_cast<T*>(tensors.weight.data));
   }
 
  private:
-  // Channels of a task, and the fewest tasks a batch is cut into.
-  static constexpr int64_t kPixelChannels = 1024, kTasks = 64;
+  // The fewest tasks a batch is cut into.
+  static constexpr int64_t kTasks = 32;
 
   DepthwiseWeightGrad(const Conv2dProblem& problem, const Conv2dTensors& tensors)
       : operands_{problem.shape,
@@ -444,15 +447,18 @@ class DepthwiseWeightGrad {
     });
   }
 
-  void write_filter(T* grad_weight) const {
-    for (int64_t c = 0; c < operands_.shape.groups; ++c) {
-      for (int64_t tap = 0; tap < taps(); ++tap) {
-        A sum = 0;
-        for (int64_t run = 0; run < runs_.count; ++run)
-          sum += partials_[(run * taps() + tap) * row() + c];
-        store_scalar(grad_weight++, sum);
-      }
+  // Adds all runs to the first, in order.
+  void add_runs() const {
+    const int64_t size = taps() * row();
+    for (int64_t run = 1; run < runs_.count; ++run) {
+      const A* more = partials_ + run * size;
+      for (int64_t i = 0; i < size; ++i) partials_[i] += more[i];
     }
+  }
+
+  void write_filter(T* grad_weight) const {
+    for (int64_t tap = 0; tap < taps(); ++tap)
+      store_run(partials_ + tap * row(), grad_weight + tap, taps(), operands_.shape.groups);
   }
 
   const DepthwiseProducts<T> operands_;
