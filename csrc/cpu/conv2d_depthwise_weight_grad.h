@@ -247,8 +247,8 @@ class PixelProducts {
   // Pixels side by side all of whose taps lie inside the input, or one pixel.
   struct Span {
     int64_t first, pixels;
-    Range rows, columns;        // of taps inside the input
-    int64_t input, gradient;    // elements: the first pixel's first tap, inside or not, and gradient
+    Range rows, columns;      // of taps inside the input
+    int64_t input, gradient;  // elements: the first pixel's first tap, inside or not, and gradient
     const T* from[kTapsAtOnce];  // the first pixel's taps of a list
   };
   struct PixelList {
@@ -307,9 +307,8 @@ class PixelProducts {
 
   void find_taps(const TapList& taps, Span& span) const {
     for (int64_t k = 0; k < taps.count; ++k) {
-      span.from[k] = is_inside(span, taps, k)
-                         ? operands_.input.data + span.input + taps.offset[k]
-                         : kZeroPixel<T>;
+      span.from[k] = is_inside(span, taps, k) ? operands_.input.data + span.input + taps.offset[k]
+                                              : kZeroPixel<T>;
     }
     for (int64_t k = taps.count; k < kTapsAtOnce; ++k) span.from[k] = span.from[taps.count - 1];
   }

@@ -38,7 +38,8 @@ class WindowRowsPlan {
         sums(operands.shape.kernel.h * window * produce) {
     const int64_t rows = operands.shape.batch * operands.shape.output.h;
     const int64_t worthwhile = rows * operands.shape.output.w / kRunPixels;
-    const int64_t affordable = kPartialBytes / int64_t(sizeof(Accumulate<T>)) / sums;
+    const int64_t affordable =
+        kPartialBytes / int64_t(sizeof(Accumulate<T>)) / larger<int64_t>(1, sums);
     const int64_t wanted = smaller(kBatchTasks, smaller(worthwhile, affordable));
     runs = blocking(larger<int64_t>(1, rows),
                     larger<int64_t>(1, divide_up(rows, larger<int64_t>(1, wanted))), 1);
@@ -89,9 +90,7 @@ class WindowRowsWeightGrad {
           gradients(arena.take<A>(gradient.operands_.shape.output.w * gradient.plan_.produce)) {}
   };
 
-  A* take_partials(Arena& arena) const {
-    return arena.take<A>(plan_.runs.count * plan_.sums);
-  }
+  A* take_partials(Arena& arena) const { return arena.take<A>(plan_.runs.count * plan_.sums); }
 
   void accumulate(int64_t run, const Scratch& scratch, A* sums) const {
     const Conv2dShape& shape = operands_.shape;

@@ -143,7 +143,8 @@ class PatchRows {
     const CorrelationAxis& h = source_.lattice.h;
     const int64_t last_k = block_.first_k + block_.depth;
     int64_t y = i * h.stride + h.offset + first_row_ * h.dilation;
-    for (int64_t row_k = first_row_ * row_depth(); row_k < last_k; row_k += row_depth(), y += h.dilation) {
+    for (int64_t row_k = first_row_ * row_depth(); row_k < last_k;
+         row_k += row_depth(), y += h.dilation) {
       const bool row_inside = y >= 0 && y < h.source;
       copy_clipped(source_.data + y * source_.row_stride + x * source_.column_stride, row_k, s, run,
                    row_inside ? columns : Range{0, 0}, patch);
