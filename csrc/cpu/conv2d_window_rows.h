@@ -108,21 +108,27 @@ class WindowRowsWeightGrad {
       const int64_t y = i * h.stride + h.offset + r * h.dilation;
       if (y < 0 || y >= h.source) continue;
       copy_row(image, y, scratch.row);
-      A* const row_sums = sums + r * plan_.window * plan_.produce;
+      add_windows(gradients, scratch.row, sums + r * plan_.window * plan_.produce);
+    }
+  }
+
+  void add_windows(const PixelRows<A>& gradients, const A* row, A* sums) const {
+    const int64_t columns = operands_.shape.output.w;
+    for (int64_t j = 0; j < columns; j += kGradPixels) {
       multiply<A>({.rows = plan_.window,
                    .columns = plan_.produce,
-                   .depth = operands_.shape.output.w,
-                   .scalars = scratch.row,
+                   .depth = smaller(kGradPixels, columns - j),
+                   .scalars = row + j * plan_.step,
                    .scalar_panel = kTileRows,
                    .scalar_row = 1,
                    .scalar_depth = plan_.step,
-                   .vectors = gradients.data,
+                   .vectors = gradients.data + j * gradients.row,
                    .vector_panel = kTileColumns<A>,
                    .vector_depth = gradients.row,
-                   .start = row_sums,
+                   .start = sums,
                    .start_panel = kTileColumns<A>,
                    .start_row = plan_.produce,
-                   .sums = row_sums,
+                   .sums = sums,
                    .sums_row = plan_.produce});
     }
   }
