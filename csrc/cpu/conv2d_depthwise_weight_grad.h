@@ -391,7 +391,7 @@ class DepthwiseWeightGrad {
     } else {
       call.sum_maps(execution, arena);
     }
-    call.add_runs();
+    add_runs(call.partials_, call.taps() * call.row(), call.runs_.count, call.taps() * call.row());
     call.write_filter(static_cast<T*>(tensors.weight.data));
   }
 
@@ -444,15 +444,6 @@ class DepthwiseWeightGrad {
     visit_tasks(execution, [&](Range images, int64_t c, int64_t count, A* to, int64_t slot) {
       products.sum(images, c, count, scratch(slot), to, row());
     });
-  }
-
-  // Adds all runs to the first, in order.
-  void add_runs() const {
-    const int64_t size = taps() * row();
-    for (int64_t run = 1; run < runs_.count; ++run) {
-      const A* more = partials_ + run * size;
-      for (int64_t i = 0; i < size; ++i) partials_[i] += more[i];
-    }
   }
 
   void write_filter(T* grad_weight) const {

@@ -101,10 +101,7 @@ class DirectWeightGrad {
     });
     parallel(execution, plan_.blocks, [&](int64_t block, int64_t) {
       A* sums = partials + block * block_sums();
-      for (int64_t run = 1; run < plan_.images.count; ++run) {
-        const A* more = sums + run * plan_.blocks * block_sums();
-        for (int64_t i = 0; i < block_sums(); ++i) sums[i] += more[i];
-      }
+      add_runs(sums, block_sums(), plan_.images.count, plan_.blocks * block_sums());
       write(task(block), sums);
     });
   }

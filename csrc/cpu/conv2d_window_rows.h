@@ -74,10 +74,7 @@ class WindowRowsWeightGrad {
     parallel(execution, plan_.runs.count, [&](int64_t run, int64_t slot) {
       accumulate(run, scratch(slot), partials + run * plan_.sums);
     });
-    for (int64_t run = 1; run < plan_.runs.count; ++run) {
-      const A* more = partials + run * plan_.sums;
-      for (int64_t i = 0; i < plan_.sums; ++i) partials[i] += more[i];
-    }
+    add_runs(partials, plan_.sums, plan_.runs.count, plan_.sums);
     write(partials);
   }
 

@@ -42,8 +42,9 @@ class WeightGrad {
     });
     parallel(execution, plan_.blocks, [&](int64_t block, int64_t) {
       const WeightGradTask task = weight_grad_task(operands_, plan_, block);
-      add_runs(partials, block);
-      write_sums(task, {partials + block * block_sums(), sums_row(task)});
+      A* const sums = partials + block * block_sums();
+      add_runs(sums, block_sums(), plan_.images.count, plan_.blocks * block_sums());
+      write_sums(task, {sums, sums_row(task)});
     });
   }
 
@@ -137,15 +138,6 @@ class WeightGrad {
   static void clear(const WeightGradTask& task, const Sums& sums) {
     for (int64_t o = 0; o < task.channels; ++o)
       fill_run(sums.data + o * sums.row, A(0), task.depth);
-  }
-
-  // Adds all runs of images to the first, in order.
-  void add_runs(A* partials, int64_t block) const {
-    A* sums = partials + block * block_sums();
-    for (int64_t run = 1; run < plan_.images.count; ++run) {
-      const A* more = sums + run * plan_.blocks * block_sums();
-      for (int64_t i = 0; i < block_sums(); ++i) sums[i] += more[i];
-    }
   }
 
   // Filters are written in the weight's layout, (r, s, c) -> (c, r, s).
