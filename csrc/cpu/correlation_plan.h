@@ -27,6 +27,19 @@ constexpr int64_t row_pitch(int64_t columns) {
   return ((whole + kLine - 1) / kLine | 1) * kLine;
 }
 
+// Whether output channels fill vectors and pixels are broadcast: in channels_last, and where a
+// contiguous map is too small to fill vectors with pixels. There sums are transposed in the end, so
+// that they must be worth it. The bits are the same.
+template <class A>
+bool has_channel_vectors(const Correlation& lattice, int64_t depth, int64_t produce,
+                         bool channels_last) {
+  constexpr int64_t kDeep = 64;
+  if (channels_last) return true;
+  if (lattice.h.step != 1 || lattice.w.step != 1 || depth < kDeep) return false;
+  const int64_t pixels = lattice.h.count * lattice.w.count;
+  return 5 * round_up(pixels, lanes<A>) * produce > 6 * pixels * round_up(produce, lanes<A>);
+}
+
 template <class T>
 class CorrelationPlan {
  public:
@@ -35,13 +48,13 @@ class CorrelationPlan {
   CorrelationPlan(const CorrelationOperands<T>& operands, const Correlation& lattice,
                   bool channels_last)
       : map_pixels(lattice.h.count * lattice.w.count),
-        pixels(blocking(map_pixels, kBlockPixels, channels_last ? kTileRows : kTileColumns<A>)),
-        channels(blocking(operands.produce, kBlockChannels,
-                          channels_last ? kTileColumns<A> : kTileRows)),
-        images(blocking(operands.batch, images_of_block(operands), 1)),
         depth(operands.reduce * lattice.h.taps * lattice.w.taps),
+        channel_vectors(has_channel_vectors<A>(lattice, depth, operands.produce, channels_last)),
+        width(channel_vectors ? kTileColumns<A> : int64_t(kTileRows)),
+        pixels(blocking(map_pixels, kBlockPixels, channel_vectors ? kTileRows : kTileColumns<A>)),
+        channels(blocking(operands.produce, kBlockChannels, width)),
+        images(blocking(operands.batch, images_of_block(operands), 1)),
         depth_block(blocking(depth, kBlockDepth, 1).size),
-        width(channels_last ? kTileColumns<A> : int64_t(kTileRows)),
         tasks(images.count * operands.groups * pixels.count * channels.count) {}
 
   PackedFilter<A> take_filter(Arena& arena, int64_t groups, int64_t produce) const {
@@ -53,9 +66,11 @@ class CorrelationPlan {
     return row_pitch<A>(images.size * smaller(pixels.size, map_pixels));
   }
 
-  int64_t map_pixels;
+  int64_t map_pixels, depth;
+  bool channel_vectors;
+  int64_t width;  // of a panel of the filter
   Blocking pixels, channels, images;
-  int64_t depth, depth_block, width, tasks;
+  int64_t depth_block, tasks;
 
  private:
   // As many as fill a block of pixels, but not so many that too few tasks are left, unless a tile's

@@ -9,7 +9,7 @@
 // so that neither the batch nor the number of threads can change a bit.
 //
 // Results in channels_last have output channels in vectors and broadcast pixels; contiguous results
-// have pixels in vectors and broadcast filter elements.
+// have pixels in vectors and broadcast filter elements, unless their maps are too small for that.
 #pragma once
 
 #include "correlation_plan.h"
@@ -43,6 +43,34 @@ CNNOPS_INLINE BlockStart<A> block_start(int64_t k, const BlockStart<A>& bias,
   return k == 0 ? bias : BlockStart<A>{sums.data, kTileColumns<A>, sums.row};
 }
 
+// Columns of patches in scratch memory: patches(k, image and pixel).
+template <class T>
+void gather_columns(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                    const CorrelationTask& task, const CorrelationScratch<T>& scratch,
+                    const PatchBlock& block, int64_t pitch) {
+  for (int64_t image = 0; image < task.images; ++image) {
+    PatchColumns<T>(patch_source(operands, lattice, task, image), block,
+                    scratch.patches + image * task.pixels, pitch, scratch.segments)
+        .gather();
+  }
+}
+
+// The samples of a contiguous source that a task's block of depth from k on needs, where a pixel
+// reads a single one.
+template <class T>
+void add_samples(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                 const CorrelationTask& task, int64_t k, int64_t depth, Ahead& ahead) {
+  const Strides4& stride = operands.source_stride;
+  if (lattice.h.taps * lattice.w.taps > 1) return;
+  const T* channel = patch_source(operands, lattice, task, 0).data + k * stride.c;
+  if (task.pixels == lattice.h.count * lattice.w.count) {
+    ahead.add(channel, depth * stride.c);
+  } else if (reads_single_samples(lattice)) {
+    ahead.add_columns(channel + source_offset(lattice, stride, task.first_pixel),
+                      source_offset(lattice, stride, task.pixels), stride.c);
+  }
+}
+
 // The filter of the block of depth that starts at k, unless that is all there is.
 template <class A>
 void add_filter(const PackedFilter<A>& filter, const CorrelationTask& task, int64_t k,
@@ -52,7 +80,14 @@ void add_filter(const PackedFilter<A>& filter, const CorrelationTask& task, int6
             divide_up(task.channels, filter.width) * filter.panel_stride(k));
 }
 
-// ---- channels_last: rows are pixels, columns are output channels ----
+// ---- rows are pixels, columns are output channels ----
+
+// patches(pixel, k) at pixel * pixel_stride + k * k_stride.
+template <class A>
+struct PatchMatrix {
+  const A* data;
+  int64_t pixel_stride, k_stride;
+};
 
 template <class T>
 class ChannelVectors {
@@ -69,15 +104,16 @@ class ChannelVectors {
     const BlockStart<A> bias = bias_start(operands, task, scratch);
     for (int64_t k = 0; k < filter.depth; k += filter.block) {
       const int64_t depth = filter.depth_from(k);
-      const PixelRows<A> patches = find_patches(operands, lattice, task, scratch, k, depth);
+      const PatchMatrix<A> patches =
+          find_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
       const BlockStart<A> start = block_start(k, bias, sums);
       multiply<A>({.rows = task.all_pixels(),
                    .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
                    .depth = depth,
                    .scalars = patches.data,
-                   .scalar_panel = kTileRows * patches.row,
-                   .scalar_row = patches.row,
-                   .scalar_depth = 1,
+                   .scalar_panel = kTileRows * patches.pixel_stride,
+                   .scalar_row = patches.pixel_stride,
+                   .scalar_depth = patches.k_stride,
                    .vectors = filter.at(task.group, task.first_channel / filter.width, k),
                    .vector_panel = filter.panel_stride(k),
                    .vector_depth = filter.width,
@@ -87,17 +123,20 @@ class ChannelVectors {
                    .sums = sums.data,
                    .sums_row = sums.row,
                    .ahead = k + depth < filter.depth
-                                ? ahead_of_block(filter, task, k + depth)
+                                ? ahead_of_block(operands, lattice, filter, task, k + depth)
                                 : ahead_of_task(operands, lattice, filter, task, next)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
 
  private:
-  static Ahead ahead_of_block(const PackedFilter<A>& filter, const CorrelationTask& task,
+  static Ahead ahead_of_block(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                              const PackedFilter<A>& filter, const CorrelationTask& task,
                               int64_t k) {
     Ahead ahead;
     add_filter(filter, task, k, ahead);
+    if (operands.source_stride.c != 1)
+      add_samples(operands, lattice, task, k, filter.depth_from(k), ahead);
     return ahead;
   }
 
@@ -105,25 +144,34 @@ class ChannelVectors {
                              const PackedFilter<A>& filter, const CorrelationTask& task,
                              const CorrelationTask& next) {
     Ahead ahead;
-    if (!next.has_pixels_of(task))
+    if (operands.source_stride.c != 1) {
+      add_samples(operands, lattice, next, 0, filter.depth_from(0), ahead);
+    } else if (!next.has_pixels_of(task)) {
       add_rows(operands.source, operands.source_stride, lattice, next.block(), ahead);
+    }
     add_filter(filter, next, 0, ahead);
     return ahead;
   }
 
-  static PixelRows<A> find_patches(const CorrelationOperands<T>& operands,
-                                   const Correlation& lattice, const CorrelationTask& task,
-                                   const CorrelationScratch<T>& scratch, int64_t k, int64_t depth) {
+  // Where they lie, or gathered as rows or columns, whichever the source has contiguous.
+  static PatchMatrix<A> find_patches(const CorrelationOperands<T>& operands,
+                                     const Correlation& lattice, const CorrelationTask& task,
+                                     const CorrelationScratch<T>& scratch,
+                                     const PatchBlock& block) {
     const PixelRows<A> there = rows_in_place(patch_source(operands, lattice, task, 0),
                                              operands.source_stride, task.block());
-    if (there.data != nullptr) return {there.data + k, there.row};
-    const PatchBlock block{task.first_pixel, task.pixels, k, depth};
+    if (there.data != nullptr) return {there.data + block.first_k, there.row, 1};
+    if (operands.source_stride.c != 1) {
+      const int64_t pitch = row_pitch<A>(task.all_pixels());
+      gather_columns(operands, lattice, task, scratch, block, pitch);
+      return {scratch.patches, 1, pitch};
+    }
     for (int64_t image = 0; image < task.images; ++image) {
       PatchRows<T>(patch_source(operands, lattice, task, image), block,
-                   scratch.patches + image * task.pixels * depth, depth)
+                   scratch.patches + image * task.pixels * block.depth, block.depth)
           .gather();
     }
-    return {scratch.patches, depth};
+    return {scratch.patches, block.depth, 1};
   }
 
   static T* first_result(const CorrelationOperands<T>& operands, const Correlation& lattice,
@@ -155,19 +203,27 @@ class ChannelVectors {
   static void write(const CorrelationOperands<T>& operands, const Correlation& lattice,
                     const CorrelationTask& task, const TaskSums<A>& sums) {
     const Strides4& stride = operands.result_stride;
-    const int64_t channel = task.group * operands.produce + task.first_channel;
+    const bool transposed = stride.c != 1 && result_step(lattice, stride, 1) == 1;
     const A* from = sums.data;
-    for (int64_t image = 0; image < task.images; ++image) {
-      T* to = operands.result + (task.first_image + image) * stride.n + channel * stride.c;
-      for (int64_t p = 0; p < task.pixels; ++p, from += sums.row) {
-        store_run(from, to + result_offset(lattice, stride, task.first_pixel + p), stride.c,
-                  task.channels);
+    for (int64_t image = 0; image < task.images; ++image, from += task.pixels * sums.row) {
+      T* to = first_result(operands, lattice, task, image);
+      if (transposed) {
+        transpose_copy(from, sums.row, to, stride.c, task.pixels, task.channels);
+      } else {
+        write_pixels(lattice, stride, task, from, sums.row, to);
       }
     }
   }
-};
 
-// ---- contiguous: rows are output channels, columns are pixels ----
+  static void write_pixels(const Correlation& lattice, const Strides4& stride,
+                           const CorrelationTask& task, const A* sums, int64_t sums_row, T* to) {
+    const int64_t first = result_offset(lattice, stride, task.first_pixel);
+    for (int64_t p = 0; p < task.pixels; ++p) {
+      const int64_t offset = result_offset(lattice, stride, task.first_pixel + p) - first;
+      store_run(sums + p * sums_row, to + offset, stride.c, task.channels);
+    }
+  }
+};
 
 template <class T>
 class PixelVectors {
@@ -214,15 +270,7 @@ class PixelVectors {
                         const PackedFilter<A>& filter, const CorrelationTask& task, int64_t k) {
     Ahead ahead;
     add_filter(filter, task, k, ahead);
-    const Strides4& stride = operands.source_stride;
-    if (lattice.h.taps * lattice.w.taps > 1) return ahead;
-    const T* channel = patch_source(operands, lattice, task, 0).data + k * stride.c;
-    if (task.pixels == lattice.h.count * lattice.w.count) {
-      ahead.add(channel, filter.depth_from(k) * stride.c);
-    } else if (reads_single_samples(lattice)) {
-      ahead.add_columns(channel + source_offset(lattice, stride, task.first_pixel),
-                        source_offset(lattice, stride, task.pixels), stride.c);
-    }
+    add_samples(operands, lattice, task, k, filter.depth_from(k), ahead);
     return ahead;
   }
 
@@ -231,11 +279,7 @@ class PixelVectors {
                              const CorrelationTask& task, const CorrelationScratch<T>& scratch,
                              const PatchBlock& block) {
     const int64_t pixels = task.all_pixels(), pitch = row_pitch<A>(pixels);
-    for (int64_t image = 0; image < task.images; ++image) {
-      PatchColumns<T>(patch_source(operands, lattice, task, image), block,
-                      scratch.patches + image * task.pixels, pitch, scratch.segments)
-          .gather();
-    }
+    gather_columns(operands, lattice, task, scratch, block, pitch);
     clear_behind(scratch.patches, block.depth, pitch, pixels);
   }
 
@@ -324,7 +368,7 @@ template <class T>
 void correlate(const CorrelationOperands<T>& operands, const Correlation& lattice,
                bool channels_last, const Execution& execution) {
   const CorrelationPlan<T> plan(operands, lattice, channels_last);
-  if (channels_last) {
+  if (plan.channel_vectors) {
     run_correlation<T, ChannelVectors<T>>(operands, lattice, plan, execution);
   } else {
     run_correlation<T, PixelVectors<T>>(operands, lattice, plan, execution);
