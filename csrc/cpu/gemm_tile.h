@@ -142,37 +142,65 @@ void multiply_edge(TileOperands<A> tile, int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < rows; ++i) copy_run(copy + i * kRow, sums + i * sums_row, columns);
 }
 
+// `rows` rows from row i on, of panel j.
+template <class A>
+CNNOPS_INLINE void multiply_panel(const Product<A>& product, int64_t i, int64_t rows, int64_t j,
+                                  Ahead& ahead) {
+  const int64_t columns = smaller(kTileColumns<A>, product.columns - j * kTileColumns<A>);
+  const int64_t vectors = divide_up(columns, lanes<A>);
+  const TileOperands<A> tile{
+      .depth = product.depth,
+      .scalars = product.scalars + i / kTileRows * product.scalar_panel +
+                 i % kTileRows * product.scalar_row,
+      .scalar_row = product.scalar_row,
+      .scalar_depth = product.scalar_depth,
+      .vectors = product.vectors + j * product.vector_panel,
+      .vector_depth = product.vector_depth,
+      .start = product.start == nullptr
+                   ? nullptr
+                   : product.start + i * product.start_row + j * product.start_panel,
+      .start_row = product.start_row,
+      .sums = product.sums + i * product.sums_row + j * kTileColumns<A>,
+      .sums_row = product.sums_row,
+      .ahead = ahead.take(product.depth, product.scalars),
+  };
+  if (columns == vectors * lanes<A>) {
+    tile_kernel<A>(rows, vectors)(tile);
+  } else {
+    multiply_edge(tile, rows, columns);
+  }
+}
+
+// Panels [first, last), all `vectors` vectors wide.
+template <class A>
+CNNOPS_INLINE void multiply_panels(const Product<A>& product, int64_t first, int64_t last,
+                                   int64_t vectors, Ahead& ahead) {
+  const int64_t height = tile_height(product, vectors);
+  for (int64_t i = 0; i < product.rows; i += height) {
+    for (int64_t j = first; j < last; ++j)
+      multiply_panel(product, i, smaller(height, product.rows - i), j, ahead);
+  }
+}
+
+// One panel after the other.
 template <class A>
 void multiply(const Product<A>& product) {
   Ahead ahead = product.ahead;
   for (int64_t j = 0; j * kTileColumns<A> < product.columns; ++j) {
     const int64_t columns = smaller(kTileColumns<A>, product.columns - j * kTileColumns<A>);
-    const int64_t vectors = divide_up(columns, lanes<A>), height = tile_height(product, vectors);
-    for (int64_t i = 0; i < product.rows; i += height) {
-      const int64_t rows = smaller(height, product.rows - i);
-      const TileOperands<A> tile{
-          .depth = product.depth,
-          .scalars = product.scalars + i / kTileRows * product.scalar_panel +
-                     i % kTileRows * product.scalar_row,
-          .scalar_row = product.scalar_row,
-          .scalar_depth = product.scalar_depth,
-          .vectors = product.vectors + j * product.vector_panel,
-          .vector_depth = product.vector_depth,
-          .start = product.start == nullptr
-                       ? nullptr
-                       : product.start + i * product.start_row + j * product.start_panel,
-          .start_row = product.start_row,
-          .sums = product.sums + i * product.sums_row + j * kTileColumns<A>,
-          .sums_row = product.sums_row,
-          .ahead = ahead.take(product.depth, product.scalars),
-      };
-      if (columns == vectors * lanes<A>) {
-        tile_kernel<A>(rows, vectors)(tile);
-      } else {
-        multiply_edge(tile, rows, columns);
-      }
-    }
+    multiply_panels(product, j, j + 1, divide_up(columns, lanes<A>), ahead);
   }
+}
+
+// A few rows of all panels at a time, so that long rows of sums are written as a whole. For panels
+// whose memory is one run: they are read anew for every few rows.
+template <class A>
+void multiply_rows(const Product<A>& product) {
+  Ahead ahead = product.ahead;
+  const int64_t whole = product.columns / kTileColumns<A>;
+  const int64_t rest = product.columns - whole * kTileColumns<A>;
+  multiply_panels(product, 0, whole, kTileVectors, ahead);
+  if (rest > 0) multiply_panels(product, whole, whole + 1, divide_up(rest, lanes<A>), ahead);
 }
 
 }  // namespace cnnops::CNNOPS_TARGET
