@@ -1,9 +1,10 @@
 // Depthwise correlation of channels_last maps: channels are in vectors, so any stride, padding or
 // dilation is a matter of addresses.
 //
-// A task is a row of results. Register tiles of several pixels by one vector of channels walk along
-// it, all channels of a few pixels before the next ones; a filter element is loaded once a tile.
-// Pixels whose taps do not all lie inside the source come one at a time, without those outside.
+// A task is a band of rows of results, those of all lattices, so that their samples are still in the
+// cache when the next row needs them. Register tiles of a few pixels by one or two vectors of channels
+// walk along a row, all channels of a few pixels before the next ones; a filter element is loaded once
+// a tile. Pixels whose taps do not all lie inside the source come one at a time, without those outside.
 #pragma once
 
 #include "blocking.h"
@@ -54,15 +55,18 @@ class PixelCorrelation {
         kernel_columns_(problem.shape.kernel.w) {}
 
   void run(const Execution& execution) const {
-    for (const CorrelationAxis& h : lattices_.rows) {
-      parallel(execution, operands_.batch * h.count, [&](int64_t task, int64_t) {
-        for (const CorrelationAxis& w : lattices_.columns)
-          fold_row({h, w}, task / h.count, task % h.count);
-      });
-    }
+    int64_t rows = 0;
+    for (const CorrelationAxis& h : lattices_.rows) rows = larger(rows, h.count);
+    const Blocking bands = blocking(rows, kBandRows, 1);
+    parallel(execution, operands_.batch * bands.count, [&](int64_t task, int64_t) {
+      const int64_t first = task % bands.count * bands.size;
+      for (int64_t row = first; row < smaller(first + bands.size, rows); ++row)
+        fold_rows(task / bands.count, row);
+    });
   }
 
  private:
+  static constexpr int64_t kBandRows = 16;
   // Largest number of pixels of a tile: their sums, a filter element and a sample are in registers.
   static constexpr int kPixels = 8;
 
@@ -94,6 +98,13 @@ class PixelCorrelation {
             w.step * to.w};
   }
 
+  void fold_rows(int64_t image, int64_t row) const {
+    for (const CorrelationAxis& h : lattices_.rows) {
+      if (row >= h.count) continue;
+      for (const CorrelationAxis& w : lattices_.columns) fold_row({h, w}, image, row);
+    }
+  }
+
   void fold_row(const Correlation& lattice, int64_t image, int64_t row) const {
     const CorrelationAxis &h = lattice.h, &w = lattice.w;
     Tile tile = this->tile(lattice, image, row,
@@ -110,72 +121,98 @@ class PixelCorrelation {
     const auto clipped = [&](int64_t last) {
       for (; j < last; advance(1)) {
         tile.columns = inside(w.taps, w.dilation, j * w.stride + w.offset, w.source);
-        fold<1, 0, 0>(tile);
+        fold<1, 1, 0, 0>(tile);
       }
     };
     clipped(inner);
     tile.columns = {0, w.taps};
-    for (; j + kPixels <= outer; advance(kPixels)) fold_whole<kPixels>(tile);
-    for (; j + kPixels / 2 <= outer; advance(kPixels / 2)) fold_whole<kPixels / 2>(tile);
+    if (w.taps != 3) {
+      for (; j + kPixels <= outer; advance(kPixels)) fold_many(tile);
+    }
+    for (; j + kPixels / 2 <= outer; advance(kPixels / 2)) fold_few(tile);
     clipped(w.count);
   }
 
-  // A tile whose taps all lie inside along a row: the common filters are unrolled.
-  template <int kCount>
-  void fold_whole(const Tile& tile) const {
+  // Tiles whose taps all lie inside along a row: the common filters are unrolled.
+  void fold_many(const Tile& tile) const {
     const int64_t taps = tile.columns.last;
-    if (taps == 3 && tile.pixel_step == tile.tap_step) return fold<kCount, 3, 1>(tile);
-    if (taps == 3 && tile.pixel_step == 2 * tile.tap_step) return fold<kCount, 3, 2>(tile);
-    if constexpr (kCount == kPixels) {
-      if (taps == 5 && tile.pixel_step == tile.tap_step) return fold<kCount, 5, 1>(tile);
-      if (taps == 7 && tile.pixel_step == tile.tap_step) return fold<kCount, 7, 1>(tile);
-    }
-    fold<kCount, 0, 0>(tile);
+    if (taps == 5 && tile.pixel_step == tile.tap_step) return fold<kPixels, 1, 5, 1>(tile);
+    if (taps == 7 && tile.pixel_step == tile.tap_step) return fold<kPixels, 1, 7, 1>(tile);
+    fold<kPixels, 1, 0, 0>(tile);
+  }
+  // Half as many pixels. Three taps leave room for two vectors of channels, whose runs are longer.
+  void fold_few(const Tile& tile) const {
+    const int64_t taps = tile.columns.last;
+    if (taps == 3 && tile.pixel_step == tile.tap_step) return fold<kPixels / 2, 2, 3, 1>(tile);
+    if (taps == 3 && tile.pixel_step == 2 * tile.tap_step) return fold<kPixels / 2, 2, 3, 2>(tile);
+    fold<kPixels / 2, 1, 0, 0>(tile);
   }
 
-  template <int kCount, int kTaps, int kStep>
+  template <int kCount, int kVectors, int kTaps, int kStep>
   void fold(const Tile& tile) const {
     const int64_t channels = factors_.channels;
     const bool dense = operands_.source_stride.c == 1 && operands_.result_stride.c == 1;
     int64_t c = 0;
     if (dense) {
-      for (; c + lanes<A> <= channels; c += lanes<A>) fold_channels<kCount, kTaps, kStep>(tile, c);
+      for (; c + kVectors * lanes<A> <= channels; c += kVectors * lanes<A>)
+        fold_channels<kCount, kVectors, kTaps, kStep>(tile, c);
+      if constexpr (kVectors > 1) {
+        for (; c + lanes<A> <= channels; c += lanes<A>)
+          fold_channels<kCount, 1, kTaps, kStep>(tile, c);
+      }
     }
     for (; c < channels; c += lanes<A>) fold_any_channels(tile, kCount, c);
   }
 
-  // A vector of adjacent channels. kTaps taps of a row, whose samples pixels share kStep taps
-  // apart; any taps if it is 0.
-  template <int kCount, int kTaps, int kStep>
+  // Vectors of adjacent channels. kTaps taps of a row, whose samples pixels share kStep taps apart;
+  // any taps if it is 0.
+  template <int kCount, int kVectors, int kTaps, int kStep>
   CNNOPS_INLINE void fold_channels(const Tile& tile, int64_t c) const {
-    Vec<A> sums[kCount];
-    for (int i = 0; i < kCount; ++i) sums[i] = load(factors_.bias() + c);
+    Vec<A> sums[kCount][kVectors];
+    for (int i = 0; i < kCount; ++i) load_row(factors_.bias() + c, sums[i]);
     for (int64_t t = tile.rows.first; t < tile.rows.last; ++t) {
       const T* from = tile.source + t * tile.row_step + c;
       const A* factor = tile.factors + t * tile.factor_row_step + c;
       if constexpr (kTaps > 0) {
-        Vec<A> taps[kTaps];
-        for (int s = 0; s < kTaps; ++s) taps[s] = load(factor + s * tile.factor_step);
+        Vec<A> taps[kTaps][kVectors];
+        for (int s = 0; s < kTaps; ++s) load_row(factor + s * tile.factor_step, taps[s]);
 #pragma GCC unroll 32
         for (int x = 0; x < (kCount - 1) * kStep + kTaps; ++x, from += tile.tap_step) {
-          const Vec<A> sample = load(from);
+          Vec<A> samples[kVectors];
+          load_row(from, samples);
 #pragma GCC unroll 32
           for (int i = 0; i < kCount; ++i) {
             const int s = x - i * kStep;
-            if (s >= 0 && s < kTaps) sums[i] = multiply_add<A>(sample, taps[s], sums[i]);
+            if (s >= 0 && s < kTaps) add_products(samples, taps[s], sums[i]);
           }
         }
       } else {
         for (int64_t s = tile.columns.first; s < tile.columns.last; ++s) {
-          const Vec<A> tap = load(factor + s * tile.factor_step);
+          Vec<A> tap[kVectors], samples[kVectors];
+          load_row(factor + s * tile.factor_step, tap);
           for (int i = 0; i < kCount; ++i) {
-            const Vec<A> sample = load(from + s * tile.tap_step + i * tile.pixel_step);
-            sums[i] = multiply_add<A>(sample, tap, sums[i]);
+            load_row(from + s * tile.tap_step + i * tile.pixel_step, samples);
+            add_products(samples, tap, sums[i]);
           }
         }
       }
     }
-    for (int i = 0; i < kCount; ++i) store(tile.result + i * tile.result_step + c, sums[i]);
+    for (int i = 0; i < kCount; ++i) {
+      for (int v = 0; v < kVectors; ++v)
+        store(tile.result + i * tile.result_step + c + v * lanes<A>, sums[i][v]);
+    }
+  }
+
+  template <class From, int kVectors>
+  CNNOPS_INLINE static void load_row(const From* from, Vec<A> (&row)[kVectors]) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) row[v] = load(from + v * lanes<A>);
+  }
+  template <int kVectors>
+  CNNOPS_INLINE static void add_products(const Vec<A> (&samples)[kVectors],
+                                         const Vec<A> (&taps)[kVectors], Vec<A> (&sums)[kVectors]) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) sums[v] = multiply_add<A>(samples[v], taps[v], sums[v]);
   }
 
   // The last channels, or channels that are not adjacent.
