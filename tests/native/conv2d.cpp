@@ -83,6 +83,10 @@ constexpr Case kCases[] = {
     {"many_images", 40, 3, 5, 1, {4, 4}, {3, 3}, {1, 1}, {1, 1}, around(1)},
     {"many_depthwise_images", 40, 5, 5, 5, {4, 4}, {3, 3}, {1, 1}, {1, 1}, around(1)},
     {"many_depthwise_vectors", 40, 17, 17, 17, {5, 6}, {3, 3}, {1, 1}, {1, 1}, around(1)},
+    {"depthwise_tall", 2, 51, 51, 51, {37, 9}, {3, 3}, {1, 1}, {1, 1}, around(1)},
+    {"depthwise_tall_stride", 2, 51, 51, 51, {37, 12}, {3, 3}, {2, 2}, {1, 1}, around(1)},
+    {"small_map", 5, 79, 95, 1, {5, 5}, {1, 1}, {1, 1}, {1, 1}, around(0)},
+    {"small_map_3x3", 3, 31, 31, 1, {3, 3}, {3, 3}, {1, 1}, {1, 1}, around(1)},
     {"long_depthwise_rows", 1, 2, 2, 2, {2, 4500}, {1, 3}, {1, 2}, {1, 1}, {0, 0, 1, 1}},
 };
 
