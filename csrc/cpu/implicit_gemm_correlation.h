@@ -225,6 +225,8 @@ class ChannelVectors {
   }
 };
 
+// ---- rows are output channels, columns are pixels ----
+
 template <class T>
 class PixelVectors {
  public:

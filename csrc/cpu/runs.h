@@ -63,11 +63,11 @@ CNNOPS_INLINE void load_every_run(const T* from, Accumulate<T>* to, int64_t coun
   store(to + i, load_every<kStride>(from + (i - 1) * kStride + 1, OddLanes<A>{}));
 }
 
-// The same for at most a vector of them.
-template <int kStride, class T>
-CNNOPS_INLINE void load_few(const T* from, Accumulate<T>* to, int64_t count) {
+// to[i] = from[i * 2] for at most a vector of them, with as little read.
+template <class T>
+CNNOPS_INLINE void load_few_pairs(const T* from, Accumulate<T>* to, int64_t count) {
   using A = Accumulate<T>;
-  const int64_t samples = (count - 1) * kStride + 1, behind = samples - lanes<A>;
+  const int64_t samples = count * 2 - 1, behind = samples - lanes<A>;
   const Vec<A> low = load_partial(from, smaller(samples, lanes<A>));
   const Vec<A> high = behind > 0 ? load_partial(from + lanes<A>, behind) : Vec<A>{};
   store_partial(to, even<A>(low, high), count);
@@ -80,7 +80,7 @@ CNNOPS_INLINE void load_run(const T* from, int64_t stride, Accumulate<T>* to, in
     if (stride == 2) return load_every_run<2>(from, to, count);
     if (stride == 4) return load_every_run<4>(from, to, count);
   } else if (stride == 2 && count > 2) {
-    return load_few<2>(from, to, count);
+    return load_few_pairs(from, to, count);
   }
   for (int64_t i = 0; i < count; ++i) to[i] = load_scalar(from + i * stride);
 }
