@@ -97,10 +97,13 @@ WindowAxis separate_single_window(const WindowAxis& axis) {
   return separated;
 }
 
-bool covers(const std::vector<CorrelationAxis>& axes, int64_t size) {
-  int64_t covered = 0;
-  for (const CorrelationAxis& axis : axes) covered += axis.count;
-  return covered == size;
+bool covers(const Lattices& lattices, Pair map) {
+  const auto count = [](const std::vector<CorrelationAxis>& axes) {
+    int64_t outputs = 0;
+    for (const CorrelationAxis& axis : axes) outputs += axis.count;
+    return outputs;
+  };
+  return count(lattices.rows) == map.h && count(lattices.columns) == map.w;
 }
 
 }  // namespace cnnops

@@ -61,7 +61,7 @@ Lattices gradient_lattices(const WindowGrid& grid);
 // taps, all but one of them outside.
 WindowAxis separate_single_window(const WindowAxis& axis);
 
-// Whether every one of `size` positions lies on one of the axes, which share none.
-bool covers(const std::vector<CorrelationAxis>& axes, int64_t size);
+// Whether every position of a map lies on one of the lattices, which share none.
+bool covers(const Lattices& lattices, Pair map);
 
 }  // namespace cnnops

@@ -3,6 +3,7 @@
 
 #include "conv2d_depthwise_maps.h"
 #include "conv2d_depthwise_pixels.h"
+#include "conv2d_depthwise_small_maps.h"
 #include "conv2d_depthwise_weight_grad.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -10,41 +11,38 @@ namespace cnnops::CNNOPS_TARGET {
 template <class T>
 class Depthwise {
  public:
-  using A = Accumulate<T>;
-
   static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {
-    if (problem.pass == Conv2dPass::kWeightGrad)
-      return DepthwiseWeightGrad<T>::workspace(problem, threads);
     int64_t bytes = 0;
-    if (problem.channels_last) {
-      Arena arena;
-      ChannelFactors<T>(problem.shape, arena);
-      return arena.size();
-    }
-    visit_map_correlations(
-        problem, correlation_operands<T>(problem, {}),
-        [&](const auto& correlation) { bytes = larger(bytes, correlation.workspace(threads)); });
+    visit_parts(problem, {},
+                [&](const auto& part) { bytes = larger(bytes, part.workspace(threads)); });
     return bytes;
   }
 
   static void run(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                   const Execution& execution) {
-    if (problem.pass == Conv2dPass::kWeightGrad)
-      return DepthwiseWeightGrad<T>::run(problem, tensors, execution);
-    const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
-    const Lattices lattices = correlation_lattices(problem);
+    if (problem.pass != Conv2dPass::kWeightGrad) fill_uncovered(problem, tensors, execution);
+    visit_parts(problem, tensors, [&](const auto& part) { part.run(execution); });
+  }
+
+ private:
+  // Results that no filter element reaches.
+  static void fill_uncovered(const Conv2dProblem& problem, const Conv2dTensors& tensors,
+                             const Execution& execution) {
     const Pair map = result_map(problem);
-    if (!covers(lattices.rows, map.h) || !covers(lattices.columns, map.w))
-      fill_with_bias(operands, map, execution);
-    if (problem.channels_last) {
-      Arena arena(execution.workspace);
-      const ChannelFactors<T> factors(problem.shape, arena);
-      factors.fill(problem.shape, operands.filter, operands.bias);
-      PixelCorrelation<T>(problem, operands, factors).run(execution);
-    } else {
-      visit_map_correlations(problem, operands,
-                             [&](const auto& correlation) { correlation.run(execution); });
-    }
+    if (!covers(correlation_lattices(problem), map))
+      fill_with_bias(correlation_operands<T>(problem, tensors), map, execution);
+  }
+
+  // Calls visit(part) for each of the calls that together compute a problem.
+  template <class Visit>
+  static void visit_parts(const Conv2dProblem& problem, const Conv2dTensors& tensors, Visit visit) {
+    if (problem.pass == Conv2dPass::kWeightGrad)
+      return visit_depthwise_weight_grad<T>(problem, tensors, visit);
+    const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
+    if (problem.channels_last) return visit(PixelCorrelation<T>(problem, operands));
+    if (SmallMapCorrelation<T>::supports(problem))
+      return visit(SmallMapCorrelation<T>(problem, operands));
+    visit_map_correlations(problem, operands, visit);
   }
 };
 

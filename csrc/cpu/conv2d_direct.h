@@ -100,8 +100,7 @@ class Direct {
     const DirectPlan plan(problem);
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     const Pair map = result_map(problem);
-    if (operands.reduce == 0 || !covers(plan.lattices.rows, map.h) ||
-        !covers(plan.lattices.columns, map.w))
+    if (operands.reduce == 0 || !covers(plan.lattices, map))
       fill_with_bias(operands, map, execution);
     if (operands.reduce == 0) return;
     Direct(plan, operands, problem).run(problem, execution);

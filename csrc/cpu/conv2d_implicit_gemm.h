@@ -52,8 +52,7 @@ class ImplicitGemm {
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     const Lattices lattices = correlation_lattices(problem);
     const Pair map = result_map(problem);
-    if (operands.reduce == 0 || !covers(lattices.rows, map.h) || !covers(lattices.columns, map.w))
-      fill_with_bias(operands, map, execution);
+    if (operands.reduce == 0 || !covers(lattices, map)) fill_with_bias(operands, map, execution);
     if (operands.reduce == 0) return;
     for (const CorrelationAxis& h : lattices.rows) {
       for (const CorrelationAxis& w : lattices.columns) {

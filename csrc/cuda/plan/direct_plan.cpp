@@ -43,9 +43,7 @@ Launch direct_launch(const Conv2dProblem& problem, const Conv2dTensors& tensors,
 void plan_bias_where_uncovered(const Conv2dProblem& problem, const Conv2dTensors& tensors,
                                const Lattices& lattices, Plan& plan) {
   const CorrelationSides sides = correlation_sides(problem, tensors);
-  if (sides.reduce > 0 && covers(lattices.rows, sides.map.h) &&
-      covers(lattices.columns, sides.map.w))
-    return;
+  if (sides.reduce > 0 && covers(lattices, sides.map)) return;
   plan.launches.push_back(direct_launch(problem, tensors, empty_windows(sides.map)));
 }
 
