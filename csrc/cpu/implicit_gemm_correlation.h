@@ -102,29 +102,32 @@ class ChannelVectors {
     const TaskSums<A> sums =
         direct ? in_result : TaskSums<A>{scratch.sums, round_up(task.channels, kTileColumns<A>)};
     const BlockStart<A> bias = bias_start(operands, task, scratch);
+    // Parts of longer rows are written as far as they go; whole rows lie side by side anyway.
+    const auto multiply_block =
+        sums.row > round_up(task.channels, kTileColumns<A>) ? multiply_rows<A> : multiply<A>;
     for (int64_t k = 0; k < filter.depth; k += filter.block) {
       const int64_t depth = filter.depth_from(k);
       const PatchMatrix<A> patches =
           find_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
       const BlockStart<A> start = block_start(k, bias, sums);
-      multiply_rows<A>({.rows = task.all_pixels(),
-                        .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
-                        .depth = depth,
-                        .scalars = patches.data,
-                        .scalar_panel = kTileRows * patches.pixel_stride,
-                        .scalar_row = patches.pixel_stride,
-                        .scalar_depth = patches.k_stride,
-                        .vectors = filter.at(task.group, task.first_channel / filter.width, k),
-                        .vector_panel = filter.panel_stride(k),
-                        .vector_depth = filter.width,
-                        .start = start.data,
-                        .start_panel = start.panel,
-                        .start_row = start.row,
-                        .sums = sums.data,
-                        .sums_row = sums.row,
-                        .ahead = k + depth < filter.depth
-                                     ? ahead_of_block(operands, lattice, filter, task, k + depth)
-                                     : ahead_of_task(operands, lattice, filter, task, next)});
+      multiply_block({.rows = task.all_pixels(),
+                      .columns = direct ? task.channels : round_up(task.channels, lanes<A>),
+                      .depth = depth,
+                      .scalars = patches.data,
+                      .scalar_panel = kTileRows * patches.pixel_stride,
+                      .scalar_row = patches.pixel_stride,
+                      .scalar_depth = patches.k_stride,
+                      .vectors = filter.at(task.group, task.first_channel / filter.width, k),
+                      .vector_panel = filter.panel_stride(k),
+                      .vector_depth = filter.width,
+                      .start = start.data,
+                      .start_panel = start.panel,
+                      .start_row = start.row,
+                      .sums = sums.data,
+                      .sums_row = sums.row,
+                      .ahead = k + depth < filter.depth
+                                   ? ahead_of_block(operands, lattice, filter, task, k + depth)
+                                   : ahead_of_task(operands, lattice, filter, task, next)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
