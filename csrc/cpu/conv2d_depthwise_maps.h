@@ -7,6 +7,7 @@
 #pragma once
 
 #include "conv2d_depthwise_band.h"
+#include "conv2d_depthwise_phase.h"
 #include "operand_lanes.h"
 #include "operands.h"
 
@@ -186,27 +187,7 @@ struct SquareFilter {
   }
 };
 
-// The gradient of a square filter of kTaps taps and stride 2, kTaps odd: 2 x 2 results at a place.
-//
-// Result 2 * i + phase adds up source i + shift - t through filter element residue + 2 * t, where
-// residue and shift are those of phase + padding modulo and divided by 2, but for whole steps of
-// the padding, which the lattice's offset holds.
-template <int kTaps, int kPadding>
-struct Phase {
-  static constexpr int residue(int phase) { return (phase + kPadding) % 2; }
-  static constexpr int shift(int phase) { return (phase + kPadding) / 2; }
-  static constexpr int taps(int phase) { return (kTaps + 1 - residue(phase)) / 2; }
-  static constexpr int reach(int phase) { return shift(phase) - taps(phase) + 1; }
-  static constexpr int kFirst = reach(0) < reach(1) ? reach(0) : reach(1);
-  static constexpr int kSamples = shift(1) - kFirst + 1;  // that the results of a place read
-
-  // The filter element that meets the place's sample `index`, or -1.
-  static constexpr int tap(int phase, int index) {
-    const int t = shift(phase) - kFirst - index;
-    return t >= 0 && t < taps(phase) ? residue(phase) + 2 * t : -1;
-  }
-};
-
+// The gradient of stride 2: 2 x 2 results at a place.
 template <class T, int kTaps, int kPadding>
 struct StrideTwoGradient {
   using A = Accumulate<T>;
@@ -395,21 +376,6 @@ class MapCorrelation {
 
 // ---- which filters a problem needs ----
 
-// The lattice of a StrideTwoGradient: its places, and the samples they read.
-template <class P>
-CorrelationAxis stride_two_axis(const WindowAxis& axis) {
-  return {.source = axis.output,
-          .first = 0,
-          .step = 2,
-          .count = divide_up(axis.input, 2),
-          .stride = 1,
-          .offset = divide_down(axis.padding, 2) + P::kFirst,
-          .dilation = 1,
-          .taps = P::kSamples,
-          .tap_first = 0,
-          .tap_step = 1};
-}
-
 // The filter for a lattice: those of common sizes are unrolled.
 template <class T>
 MapFilter<T> map_filter(const Correlation& lattice) {
@@ -444,10 +410,9 @@ void visit_map_correlations(const Conv2dProblem& problem, const CorrelationOpera
                               stride_two_axis<typename Filter::P>(grid.w)};
     visit(MapCorrelation<T>(operands, lattice, Filter::filter(), map));
   };
-  const auto is = [](Pair pair, int64_t value) { return pair.h == value && pair.w == value; };
-  if (problem.pass == Conv2dPass::kInputGrad && is(shape.stride, 2) && is(shape.dilation, 1)) {
+  if (is_stride_two_gradient(problem)) {
     const bool odd_h = shape.padding.top % 2 != 0, odd_w = shape.padding.left % 2 != 0;
-    const int64_t kernel = odd_h == odd_w && is(shape.kernel, shape.kernel.h) ? shape.kernel.h : 0;
+    const int64_t kernel = odd_h == odd_w ? shape.kernel.h : 0;
     if (kernel == 3 && odd_h)
       return square_gradient.template operator()<StrideTwoGradient<T, 3, 1>>();
     if (kernel == 3) return square_gradient.template operator()<StrideTwoGradient<T, 3, 0>>();

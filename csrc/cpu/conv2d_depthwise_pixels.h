@@ -3,7 +3,7 @@
 #pragma once
 
 #include "blocking.h"
-#include "conv2d_depthwise_rows.h"
+#include "conv2d_depthwise_stride_two.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -25,20 +25,23 @@ class PixelCorrelation {
     Arena arena(execution.workspace);
     const ChannelFactors<A> factors(problem_.shape, arena);
     factors.fill(problem_.shape, operands_.filter, operands_.bias);
-    const Strides4 &from = operands_.source_stride, &to = operands_.result_stride;
-    const DepthwiseRows<T> rows(problem_, from, to, factors);
-    const Blocking bands = blocking(rows.count(), kBandRows, 1);
-    parallel(execution, operands_.batch * bands.count, [&](int64_t task, int64_t) {
-      const int64_t image = task / bands.count, first = task % bands.count * bands.size;
-      rows.fold({operands_.source + image * from.n,
-                 operands_.result + image * to.n,
-                 {0, factors.channels}},
-                {first, smaller(first + bands.size, rows.count())});
-    });
+    visit_rows<T>(problem_, operands_.source_stride, operands_.result_stride, factors,
+                  [&](const auto& rows) { run_rows(rows, factors.channels, execution); });
   }
 
  private:
   static constexpr int64_t kBandRows = 16;
+
+  template <class Rows>
+  void run_rows(const Rows& rows, int64_t channels, const Execution& execution) const {
+    const Strides4 &from = operands_.source_stride, &to = operands_.result_stride;
+    const Blocking bands = blocking(rows.count(), kBandRows, 1);
+    parallel(execution, operands_.batch * bands.count, [&](int64_t task, int64_t) {
+      const int64_t image = task / bands.count, first = task % bands.count * bands.size;
+      rows.fold({operands_.source + image * from.n, operands_.result + image * to.n, {0, channels}},
+                {first, smaller(first + bands.size, rows.count())});
+    });
+  }
 
   const Conv2dProblem problem_;
   const CorrelationOperands<T> operands_;

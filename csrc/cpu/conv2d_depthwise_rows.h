@@ -1,12 +1,11 @@
 // Rows of a depthwise correlation with channels in vectors, so that any stride, padding or dilation is
 // a matter of addresses.
 //
-// Register tiles of a few pixels by one or two vectors of channels walk along a row, all channels of a
-// few pixels before the next ones; a filter element is loaded once a tile. Pixels whose taps do not all
-// lie inside the source come one at a time, without those outside.
+// Tiles of 3 x 3 filters take two rows at a time. Other filters take one row; its pixels whose taps do
+// not all lie inside the source come one at a time, without those outside.
 #pragma once
 
-#include "operand_lanes.h"
+#include "conv2d_depthwise_tile.h"
 #include "operands.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -60,7 +59,11 @@ class DepthwiseRows {
         lattices_(correlation_lattices(problem)),
         factors_(factors),
         kernel_columns_(problem.shape.kernel.w) {
-    for (const CorrelationAxis& h : lattices_.rows) count_ = larger(count_, h.count);
+    for (const CorrelationAxis& h : lattices_.rows) {
+      count_ = larger(count_, h.count);
+      for (const CorrelationAxis& w : lattices_.columns)
+        if (square_step({h, w}) == 0) rows_at_once_ = 1;
+    }
   }
 
   // Of the lattice that has most.
@@ -68,191 +71,123 @@ class DepthwiseRows {
 
   // These rows of all lattices.
   void fold(const ImageChannels<T>& image, Range rows) const {
-    for (int64_t row = rows.first; row < rows.last; ++row) {
+    for (int64_t row = rows.first; row < rows.last; row += rows_at_once_) {
+      const int64_t last = smaller(row + rows_at_once_, rows.last);
       for (const CorrelationAxis& h : lattices_.rows) {
         if (row >= h.count) continue;
-        for (const CorrelationAxis& w : lattices_.columns) fold_row({h, w}, image, row);
+        for (const CorrelationAxis& w : lattices_.columns)
+          fold_rows({h, w}, image, {row, smaller(last, h.count)});
       }
     }
   }
 
  private:
-  // Largest number of pixels of a tile: their sums, a filter element and a sample are in registers.
+  // Pixels of a tile of one row: their sums, a filter element and a sample are in registers.
   static constexpr int kPixels = 8;
 
-  // Pixels of a row of results that have the same taps inside the source. Steps are in elements:
-  // from tap row to tap row, from tap to tap, and from pixel to pixel of the source or result.
-  struct Tile {
-    Range rows, columns;
-    int64_t channels;
-    const T* source;  // of the first pixel's first tap, inside or not
-    int64_t row_step, tap_step, pixel_step;
-    const A *factors, *bias;
-    int64_t factor_row_step, factor_step;
-    T* result;
-    int64_t result_step;
-  };
+  // The number of taps between pixels, 1 or 2, where a filter is 3 x 3; else 0.
+  static int64_t square_step(const Correlation& lattice) {
+    const CorrelationAxis &h = lattice.h, &w = lattice.w;
+    if (h.taps != 3 || w.taps != 3) return 0;
+    for (const int64_t step : {1, 2})
+      if (h.stride == step * h.dilation && w.stride == step * w.dilation) return step;
+    return 0;
+  }
 
-  Tile tile(const Correlation& lattice, const ImageChannels<T>& image, int64_t row) const {
+  void fold_rows(const Correlation& lattice, const ImageChannels<T>& image, Range rows) const {
+    const int64_t step = square_step(lattice);
+    if (step > 0) return fold_squares(lattice, image, rows, step);
+    for (int64_t row = rows.first; row < rows.last; ++row) fold_row(lattice, image, row);
+  }
+
+  // The first pixel of a row, with one row of taps.
+  DepthwiseTile<T> tile(const Correlation& lattice, const ImageChannels<T>& image,
+                        int64_t row) const {
     const CorrelationAxis &h = lattice.h, &w = lattice.w;
     const Strides4 &from = source_stride_, &to = result_stride_;
     const int64_t y = row * h.stride + h.offset, first = image.channels.first;
-    return {inside(h.taps, h.dilation, y, h.source),
-            {0, w.taps},
-            image.channels.last - first,
-            image.source + y * from.h + w.offset * from.w,
-            h.dilation * from.h,
-            w.dilation * from.w,
-            w.stride * from.w,
-            factors_.of(h.tap_first * kernel_columns_ + w.tap_first) + first,
-            factors_.bias() + first,
-            h.tap_step * kernel_columns_ * factors_.row(),
-            w.tap_step * factors_.row(),
-            image.result + (h.first + row * h.step) * to.h + w.first * to.w,
-            w.step * to.w};
+    return {.rows = inside(h.taps, h.dilation, y, h.source),
+            .columns = {0, w.taps},
+            .channels = image.channels.last - first,
+            .source = image.source + y * from.h + w.offset * from.w,
+            .row_step = h.dilation * from.h,
+            .tap_step = w.dilation * from.w,
+            .row_stride = h.stride * from.h,
+            .pixel_stride = w.stride * from.w,
+            .source_channel = from.c,
+            .factors = factors_.of(h.tap_first * kernel_columns_ + w.tap_first) + first,
+            .bias = factors_.bias() + first,
+            .factor_row_step = h.tap_step * kernel_columns_ * factors_.row(),
+            .factor_step = w.tap_step * factors_.row(),
+            .result = image.result + (h.first + row * h.step) * to.h + w.first * to.w,
+            .result_row_step = h.step * to.h,
+            .result_step = w.step * to.w,
+            .result_channel = to.c};
+  }
+
+  void fold_squares(const Correlation& lattice, const ImageChannels<T>& image, Range rows,
+                    int64_t step) const {
+    const CorrelationAxis &h = lattice.h, &w = lattice.w;
+    const int64_t row_count = rows.last - rows.first;
+    DepthwiseTile<T> tile = this->tile(lattice, image, rows.first);
+    tile.rows = inside(square_samples(int(row_count), int(step)), h.dilation,
+                       rows.first * h.stride + h.offset, h.source);
+    const SquareFolds<T>& folds = square_folds<T>(step, row_count);
+    // Those whose middle tap lies inside.
+    const Range inner = inside(w.count, w.stride, w.offset + w.dilation, w.source);
+    visit_edge(w, {0, inner.first}, folds.edge, tile);
+    for (int64_t j = inner.first; j < inner.last; j += kSquarePixels) {
+      const int64_t pixels = smaller<int64_t>(kSquarePixels, inner.last - j);
+      tile.columns = inside(square_samples(int(pixels), int(step)), w.dilation,
+                            j * w.stride + w.offset, w.source);
+      folds.inner[pixels - 1](tile);
+      tile.advance(0, pixels);
+    }
+    visit_edge(w, {inner.last, w.count}, folds.edge, tile);
+  }
+
+  // Pixels all of whose taps lie inside along a row.
+  static Range inner_pixels(const CorrelationAxis& w) {
+    const int64_t reach = w.offset + (w.taps - 1) * w.dilation;
+    const int64_t first = inside(w.count, w.stride, w.offset, w.source).first;
+    return {first, larger(first, inside(w.count, w.stride, reach, w.source).last)};
+  }
+
+  // One by one, with the taps that lie inside.
+  static void visit_edge(const CorrelationAxis& w, Range pixels, TileFold<T> fold,
+                         DepthwiseTile<T>& tile) {
+    for (int64_t j = pixels.first; j < pixels.last; ++j, tile.advance(0, 1)) {
+      tile.columns = inside(w.taps, w.dilation, j * w.stride + w.offset, w.source);
+      fold(tile);
+    }
   }
 
   void fold_row(const Correlation& lattice, const ImageChannels<T>& image, int64_t row) const {
     const CorrelationAxis& w = lattice.w;
-    Tile tile = this->tile(lattice, image, row);
-    const int64_t reach = w.offset + (w.taps - 1) * w.dilation;
-    const int64_t inner = inside(w.count, w.stride, w.offset, w.source).first;
-    const int64_t outer = larger(inner, inside(w.count, w.stride, reach, w.source).last);
-    int64_t j = 0;
-    const auto advance = [&](int64_t count) {
-      j += count;
-      tile.source += count * tile.pixel_step;
-      tile.result += count * tile.result_step;
-    };
-    const auto clipped = [&](int64_t last) {
-      for (; j < last; advance(1)) {
-        tile.columns = inside(w.taps, w.dilation, j * w.stride + w.offset, w.source);
-        fold<1, 1, 0, 0>(tile);
-      }
-    };
-    clipped(inner);
+    DepthwiseTile<T> tile = this->tile(lattice, image, row);
+    const Range inner = inner_pixels(w);
+    visit_edge(w, {0, inner.first}, fold_pixels<1, 0, 0, T>, tile);
     tile.columns = {0, w.taps};
-    if (w.taps != 3) {
-      for (; j + kPixels <= outer; advance(kPixels)) fold_many(tile);
-    }
-    for (; j + kPixels / 2 <= outer; advance(kPixels / 2)) fold_few(tile);
-    clipped(w.count);
+    int64_t j = inner.first;
+    for (; j + kPixels <= inner.last; j += kPixels, tile.advance(0, kPixels)) fold_many(tile);
+    for (; j + kPixels / 2 <= inner.last; j += kPixels / 2, tile.advance(0, kPixels / 2))
+      fold_pixels<kPixels / 2, 0, 0>(tile);
+    visit_edge(w, {j, w.count}, fold_pixels<1, 0, 0, T>, tile);
   }
 
-  // Tiles whose taps all lie inside along a row: the common filters are unrolled.
-  void fold_many(const Tile& tile) const {
+  // Pixels whose taps all lie inside along a row: the common filters are unrolled.
+  static void fold_many(const DepthwiseTile<T>& tile) {
     const int64_t taps = tile.columns.last;
-    if (taps == 5 && tile.pixel_step == tile.tap_step) return fold<kPixels, 1, 5, 1>(tile);
-    if (taps == 7 && tile.pixel_step == tile.tap_step) return fold<kPixels, 1, 7, 1>(tile);
-    fold<kPixels, 1, 0, 0>(tile);
-  }
-  // Half as many pixels. Three taps leave room for two vectors of channels, whose runs are longer.
-  void fold_few(const Tile& tile) const {
-    const int64_t taps = tile.columns.last;
-    if (taps == 3 && tile.pixel_step == tile.tap_step) return fold<kPixels / 2, 2, 3, 1>(tile);
-    if (taps == 3 && tile.pixel_step == 2 * tile.tap_step) return fold<kPixels / 2, 2, 3, 2>(tile);
-    fold<kPixels / 2, 1, 0, 0>(tile);
-  }
-
-  template <int kCount, int kVectors, int kTaps, int kStep>
-  void fold(const Tile& tile) const {
-    const int64_t channels = tile.channels;
-    const bool dense = source_stride_.c == 1 && result_stride_.c == 1;
-    int64_t c = 0;
-    if (dense) {
-      for (; c + kVectors * lanes<A> <= channels; c += kVectors * lanes<A>)
-        fold_channels<kCount, kVectors, kTaps, kStep>(tile, c);
-      if constexpr (kVectors > 1) {
-        for (; c + lanes<A> <= channels; c += lanes<A>)
-          fold_channels<kCount, 1, kTaps, kStep>(tile, c);
-      }
-    }
-    for (; c < channels; c += lanes<A>) fold_any_channels(tile, kCount, c);
-  }
-
-  // Vectors of adjacent channels. kTaps taps of a row, whose samples pixels share kStep taps apart;
-  // any taps if it is 0.
-  template <int kCount, int kVectors, int kTaps, int kStep>
-  CNNOPS_INLINE void fold_channels(const Tile& tile, int64_t c) const {
-    Vec<A> sums[kCount][kVectors];
-    for (int i = 0; i < kCount; ++i) load_row(tile.bias + c, sums[i]);
-    for (int64_t t = tile.rows.first; t < tile.rows.last; ++t) {
-      const T* from = tile.source + t * tile.row_step + c;
-      const A* factor = tile.factors + t * tile.factor_row_step + c;
-      if constexpr (kTaps > 0) {
-        Vec<A> taps[kTaps][kVectors];
-        for (int s = 0; s < kTaps; ++s) load_row(factor + s * tile.factor_step, taps[s]);
-#pragma GCC unroll 32
-        for (int x = 0; x < (kCount - 1) * kStep + kTaps; ++x, from += tile.tap_step) {
-          Vec<A> samples[kVectors];
-          load_row(from, samples);
-#pragma GCC unroll 32
-          for (int i = 0; i < kCount; ++i) {
-            const int s = x - i * kStep;
-            if (s >= 0 && s < kTaps) add_products(samples, taps[s], sums[i]);
-          }
-        }
-      } else {
-        for (int64_t s = tile.columns.first; s < tile.columns.last; ++s) {
-          Vec<A> tap[kVectors], samples[kVectors];
-          load_row(factor + s * tile.factor_step, tap);
-          for (int i = 0; i < kCount; ++i) {
-            load_row(from + s * tile.tap_step + i * tile.pixel_step, samples);
-            add_products(samples, tap, sums[i]);
-          }
-        }
-      }
-    }
-    for (int i = 0; i < kCount; ++i) {
-      for (int v = 0; v < kVectors; ++v)
-        store(tile.result + i * tile.result_step + c + v * lanes<A>, sums[i][v]);
-    }
-  }
-
-  template <class From, int kVectors>
-  CNNOPS_INLINE static void load_row(const From* from, Vec<A> (&row)[kVectors]) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) row[v] = load(from + v * lanes<A>);
-  }
-  template <int kVectors>
-  CNNOPS_INLINE static void add_products(const Vec<A> (&samples)[kVectors],
-                                         const Vec<A> (&taps)[kVectors], Vec<A> (&sums)[kVectors]) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) sums[v] = multiply_add<A>(samples[v], taps[v], sums[v]);
-  }
-
-  // The last channels, or channels that are not adjacent.
-  __attribute__((noinline)) void fold_any_channels(const Tile& tile, int64_t pixels,
-                                                   int64_t c) const {
-    const int64_t count = smaller(lanes<A>, tile.channels - c);
-    const int64_t step = source_stride_.c, result_step = result_stride_.c;
-    const Values<T> source{tile.source, source_stride_};
-    for (int64_t i = 0; i < pixels; ++i) {
-      Vec<A> sum = load(tile.bias + c);
-      for (int64_t t = tile.rows.first; t < tile.rows.last; ++t) {
-        for (int64_t s = tile.columns.first; s < tile.columns.last; ++s) {
-          const Vec<A> sample = source.fetch(
-              t * tile.row_step + s * tile.tap_step + i * tile.pixel_step + c * step, step, count);
-          sum = multiply_add<A>(
-              sample, load(tile.factors + t * tile.factor_row_step + s * tile.factor_step + c),
-              sum);
-        }
-      }
-      T* to = tile.result + i * tile.result_step + c * result_step;
-      if (result_step == 1) {
-        store_partial(to, sum, count);
-      } else {
-        for (int64_t lane = 0; lane < count; ++lane)
-          store_scalar(to + lane * result_step, sum[lane]);
-      }
-    }
+    if (taps == 5 && tile.pixel_stride == tile.tap_step) return fold_pixels<kPixels, 5, 1>(tile);
+    if (taps == 7 && tile.pixel_stride == tile.tap_step) return fold_pixels<kPixels, 7, 1>(tile);
+    fold_pixels<kPixels, 0, 0>(tile);
   }
 
   const Strides4 source_stride_, result_stride_;
   const Lattices lattices_;
   const ChannelFactors<A> factors_;
   const int64_t kernel_columns_;
-  int64_t count_ = 0;
+  int64_t count_ = 0, rows_at_once_ = kSquareRows;
 };
 
 }  // namespace cnnops::CNNOPS_TARGET
