@@ -85,15 +85,6 @@ class DepthwiseRows {
   // Pixels of a tile of one row: their sums, a filter element and a sample are in registers.
   static constexpr int kPixels = 8;
 
-  // The number of taps between pixels, 1 or 2, where a filter is 3 x 3; else 0.
-  static int64_t square_step(const Correlation& lattice) {
-    const CorrelationAxis &h = lattice.h, &w = lattice.w;
-    if (h.taps != 3 || w.taps != 3) return 0;
-    for (const int64_t step : {1, 2})
-      if (h.stride == step * h.dilation && w.stride == step * w.dilation) return step;
-    return 0;
-  }
-
   void fold_rows(const Correlation& lattice, const ImageChannels<T>& image, Range rows) const {
     const int64_t step = square_step(lattice);
     if (step > 0) return fold_squares(lattice, image, rows, step);

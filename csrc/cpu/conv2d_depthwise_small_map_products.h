@@ -2,6 +2,7 @@
 #pragma once
 
 #include "conv2d_depthwise_pixel_products.h"
+#include "conv2d_depthwise_square_products.h"
 #include "conv2d_depthwise_transposed.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -23,8 +24,19 @@ class SmallMapProducts {
   }
 
   void add(const ProductBlock& block, const Scratch& scratch, const TapSums<A>& to) const {
-    const PixelProducts<A> products(
-        {operands_.shape, operands_.lattice, scratch.input.values(), scratch.grad_output.values()});
+    const DepthwiseProducts<A> transposed{operands_.shape, operands_.lattice,
+                                          scratch.input.values(), scratch.grad_output.values()};
+    if (SquareProducts<A>::supports(transposed)) {
+      add(SquareProducts<A>(transposed), block, scratch, to);
+    } else {
+      add(PixelProducts<A>(transposed), block, scratch, to);
+    }
+  }
+
+ private:
+  template <class Products>
+  void add(const Products& products, const ProductBlock& block, const Scratch& scratch,
+           const TapSums<A>& to) const {
     const auto load = [&](const Values<T>& from, int64_t image, const TransposedMap<A>& map) {
       map.load(from.data + at(from.stride, image, block.channel, 0, 0), from.stride, block.count);
     };
@@ -35,7 +47,6 @@ class SmallMapProducts {
     }
   }
 
- private:
   const DepthwiseProducts<T> operands_;
 };
 

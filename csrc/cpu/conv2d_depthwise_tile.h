@@ -2,6 +2,7 @@
 // channels, all channels of these pixels one after the other.
 #pragma once
 
+#include "conv2d_depthwise_square.h"
 #include "operand_lanes.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -98,13 +99,7 @@ void fold_pixels(const DepthwiseTile<T>& tile) {
   for (int i = 0; i < kCount; ++i, pixel.advance(0, 1)) fold_rest(pixel, whole);
 }
 
-// ---- filters of 3 x 3 whose taps are as far apart as pixels, or half as far ----
-//
-// A tile is one or two rows of pixels: it loads a sample once for all the pixels it enters. Samples
-// outside the source are left out.
-
-// So many samples of an axis enter so many pixels, kStep taps apart.
-constexpr int square_samples(int pixels, int step) { return (pixels - 1) * step + 3; }
+// ---- one or two rows of pixels of a square filter ----
 
 // What a tile keeps in registers.
 template <class A, int kRows, int kCount>
@@ -235,9 +230,6 @@ void fold_square_edge(const DepthwiseTile<T>& tile) {
   for (int64_t c = 0; c < whole; c += kLanes) fold_square_edge_of<kStep, kRows>(tile, c);
   if (whole < tile.channels) fold_square_rest<kStep, kRows, 1>(tile, whole);
 }
-
-// Largest tile: its sums, the filter and a sample are in registers.
-inline constexpr int kSquareRows = 2, kSquarePixels = kRegisters == 32 ? 4 : 2;
 
 template <class T>
 using TileFold = void (*)(const DepthwiseTile<T>&);

@@ -6,6 +6,7 @@
 #include "conv2d_depthwise_map_products.h"
 #include "conv2d_depthwise_pixel_products.h"
 #include "conv2d_depthwise_small_map_products.h"
+#include "conv2d_depthwise_square_products.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -79,6 +80,8 @@ void visit_depthwise_weight_grad(const Conv2dProblem& problem, const Conv2dTenso
       {static_cast<const T*>(tensors.input.data), tensors.input.stride},
       {static_cast<const T*>(tensors.output.data), tensors.output.stride}};
   T* const grad_weight = static_cast<T*>(tensors.weight.data);
+  if (problem.channels_last && SquareProducts<T>::supports(operands))
+    return visit(DepthwiseWeightGrad<T, SquareProducts<T>>(operands, grad_weight));
   if (problem.channels_last)
     return visit(DepthwiseWeightGrad<T, PixelProducts<T>>(operands, grad_weight));
   if (has_small_maps<Accumulate<T>>(shape, shape.output))
