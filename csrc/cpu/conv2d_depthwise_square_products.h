@@ -2,21 +2,18 @@
 // vector of channels, and loads a sample once for all the products it enters.
 #pragma once
 
-#include "blocking.h"
-#include "conv2d_depthwise_products.h"
+#include "conv2d_depthwise_pixel_products.h"
 #include "conv2d_depthwise_square.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
 // Adjacent gradients of one or two rows, and their samples. Steps are in elements.
 template <class T>
-struct SquareProduct {
-  Range rows;  // of the samples: those inside the input
-  int64_t columns, first,
-      width;         // gradients; the column of their first sample; the input's columns
-  int64_t dilation;  // of columns
-  const T* input;    // the first sample, inside or not
-  int64_t row_step, tap_step, pixel_stride;
+struct ProductTile {
+  Range rows, columns;  // of the samples: those inside the input
+  int64_t channels;
+  const T* input;  // the first sample, inside or not
+  int64_t row_step, tap_step;
   const T* gradient;
   int64_t gradient_row_step, gradient_step;
 };
@@ -30,20 +27,18 @@ struct TapRegisters {
   Vec<A> sums[3][3];
 };
 
-// The products of row kY of the samples of kCount gradients from column q on. Only the first sample
-// and the last one may lie outside.
+// The products of row kY of a tile's samples with its gradients. Only the first sample of a row and
+// the last one may lie outside.
 template <int kStep, int kY, class T, class A, int kRows, int kCount>
-CNNOPS_INLINE void multiply_samples(const SquareProduct<T>& product, int64_t q,
+CNNOPS_INLINE void multiply_samples(const ProductTile<T>& tile, int64_t c,
                                     const GradientRegisters<A, kRows, kCount>& gradients,
                                     TapRegisters<A>& taps) {
   constexpr int kSamples = square_samples(kCount, kStep);
-  if (kY < product.rows.first || kY >= product.rows.last) return;
-  const int64_t first = product.first + q * kStep * product.dilation;
-  const bool has_first = first >= 0;
-  const bool has_last = first + (kSamples - 1) * product.dilation < product.width;
-  const T* from = product.input + kY * product.row_step + q * product.pixel_stride;
+  if (kY < tile.rows.first || kY >= tile.rows.last) return;
+  const bool has_first = tile.columns.first == 0, has_last = tile.columns.last == kSamples;
+  const T* from = tile.input + kY * tile.row_step + c;
 #pragma GCC unroll 16
-  for (int x = 0; x < kSamples; ++x, from += product.tap_step) {
+  for (int x = 0; x < kSamples; ++x, from += tile.tap_step) {
     if ((x == 0 && !has_first) || (x == kSamples - 1 && !has_last)) continue;
     const Vec<A> sample = load(from);
 #pragma GCC unroll 2
@@ -61,28 +56,34 @@ CNNOPS_INLINE void multiply_samples(const SquareProduct<T>& product, int64_t q,
 }
 
 template <int kStep, int kRows, int kCount, class T, class A, int... kY>
-CNNOPS_INLINE void multiply_gradients(const SquareProduct<T>& product, int64_t q,
-                                      TapRegisters<A>& taps, std::integer_sequence<int, kY...>) {
+CNNOPS_INLINE void multiply_tile(const ProductTile<T>& tile, int64_t c, TapRegisters<A>& taps,
+                                 std::integer_sequence<int, kY...>) {
   GradientRegisters<A, kRows, kCount> gradients;
 #pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
     for (int i = 0; i < kCount; ++i) {
       gradients.of[r][i] =
-          load(product.gradient + r * product.gradient_row_step + (q + i) * product.gradient_step);
+          load(tile.gradient + r * tile.gradient_row_step + i * tile.gradient_step + c);
     }
   }
-  (multiply_samples<kStep, kY>(product, q, gradients, taps), ...);
+  (multiply_samples<kStep, kY>(tile, c, gradients, taps), ...);
 }
 
-// All columns, kCount at a time, and then fewer.
-template <int kStep, int kRows, int kCount, class T, class A>
-CNNOPS_INLINE void multiply_columns(const SquareProduct<T>& product, int64_t q,
-                                    TapRegisters<A>& taps) {
+// All channels.
+template <int kStep, int kRows, int kCount, class T>
+__attribute__((noinline)) void multiply_tile(const ProductTile<T>& tile,
+                                             const TapSums<Accumulate<T>>& to) {
+  using A = Accumulate<T>;
   using SampleRows = std::make_integer_sequence<int, square_samples(kRows, kStep)>;
-  for (; q + kCount <= product.columns; q += kCount)
-    multiply_gradients<kStep, kRows, kCount>(product, q, taps, SampleRows{});
-  if constexpr (kCount > 1) multiply_columns<kStep, kRows, kCount / 2>(product, q, taps);
+  for (int64_t c = 0; c < tile.channels; c += lanes<A>) {
+    TapRegisters<A> taps;
+#pragma GCC unroll 16
+    for (int t = 0; t < 9; ++t) taps.sums[t / 3][t % 3] = load(to.data + t * to.row + c);
+    multiply_tile<kStep, kRows, kCount>(tile, c, taps, SampleRows{});
+#pragma GCC unroll 16
+    for (int t = 0; t < 9; ++t) store(to.data + t * to.row + c, taps.sums[t / 3][t % 3]);
+  }
 }
 
 template <class T>
@@ -90,90 +91,88 @@ class SquareProducts {
  public:
   using A = Accumulate<T>;
 
-  static constexpr int64_t kChannels = 1024;  // of a block, at most
+  static constexpr int64_t kChannels = 256;  // of a block, at most
 
   explicit SquareProducts(const DepthwiseProducts<T>& operands) : operands_(operands) {}
 
-  // Whole vectors of adjacent channels; no gradient has two columns of taps outside the input.
+  // Whole vectors of channels; no gradient has two columns of taps outside the input.
   static bool supports(const DepthwiseProducts<T>& operands) {
     const CorrelationAxis& w = operands.lattice.w;
     const Range middle = inside(w.count, w.stride, w.offset + w.dilation, w.source);
     return square_step(operands.lattice) > 0 && operands.shape.groups % lanes<A> == 0 &&
-           operands.input.stride.c == 1 && operands.grad_output.stride.c == 1 &&
            middle.first == 0 && middle.last == w.count;
   }
 
-  struct Scratch {};
-  Scratch take(Arena&) const { return {}; }
+  // Sums of a few rows: [tap][channel].
+  struct Scratch {
+    A* sums;
+  };
+  Scratch take(Arena& arena) const { return {arena.take<A>(9 * kChannels)}; }
 
-  void add(const ProductBlock& block, const Scratch&, const TapSums<A>& to) const {
-    if (square_step(operands_.lattice) == 1) {
-      add_blocks<1>(block, to);
-    } else {
-      add_blocks<2>(block, to);
+  void add(const ProductBlock& block, const Scratch& scratch, const TapSums<A>& to) const {
+    if (operands_.input.stride.c != 1 || operands_.grad_output.stride.c != 1)
+      return PixelProducts<T>(operands_).add(block, {}, to);
+    const CorrelationAxis& h = operands_.lattice.h;
+    const int64_t rows = round_up(divide_up(kGradients, operands_.lattice.w.count), kSquareRows);
+    for (int64_t image = block.images.first; image < block.images.last; ++image) {
+      for (int64_t p = 0; p < h.count; p += rows)
+        add_rows(block, image, {p, smaller(p + rows, h.count)}, scratch.sums, to);
     }
   }
 
  private:
-  // A sum in registers has at most about kGradients terms, fewer where pixels have many channels:
-  // about kElements samples stay in the cache.
-  static constexpr int64_t kGradients = 256, kFewestGradients = 64, kElements = 16384;
+  // A sum of a few rows has about so many terms.
+  static constexpr int64_t kGradients = 256;
 
-  template <int kStep>
-  void add_blocks(const ProductBlock& block, const TapSums<A>& to) const {
-    const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
-    const int64_t most = smaller(kGradients, larger(kFewestGradients, kElements / block.count));
-    const Blocking columns = blocking(w.count, kGradients / kSquareRows, 1);
-    const Blocking rows = blocking(h.count, larger<int64_t>(1, most / columns.size), kSquareRows);
-    for (int64_t image = block.images.first; image < block.images.last; ++image) {
-      for (int64_t p = 0; p < h.count; p += rows.size) {
-        for (int64_t q = 0; q < w.count; q += columns.size) {
-          const Range row_range{p, smaller(p + rows.size, h.count)};
-          const int64_t count = smaller(columns.size, w.count - q);
-          for (int64_t c = 0; c < block.count; c += lanes<A>) {
-            add_rows<kStep>(image, block.channel + c, row_range, {q, q + count},
-                            {to.data + c, to.row});
-          }
-        }
+  void add_rows(const ProductBlock& block, int64_t image, Range rows, A* sums,
+                const TapSums<A>& to) const {
+    fill_run(sums, A(0), 9 * kChannels);
+    for (int64_t p = rows.first; p < rows.last; p += kSquareRows) {
+      const Place place{image, block.channel, block.count, p};
+      const bool is_pair = p + kSquareRows <= rows.last;
+      if (square_step(operands_.lattice) == 1) {
+        is_pair ? add_columns<1, 2>(place, sums) : add_columns<1, 1>(place, sums);
+      } else {
+        is_pair ? add_columns<2, 2>(place, sums) : add_columns<2, 1>(place, sums);
       }
     }
-  }
-
-  // A vector of channels.
-  template <int kStep>
-  __attribute__((noinline)) void add_rows(int64_t image, int64_t channel, Range rows, Range columns,
-                                          const TapSums<A>& to) const {
-    TapRegisters<A> taps = {};
-    int64_t p = rows.first;
-    for (; p + 2 <= rows.last; p += 2)
-      multiply_columns<kStep, 2, kSquarePixels>(product<kStep>(image, channel, p, 2, columns), 0,
-                                                taps);
-    if (p < rows.last)
-      multiply_columns<kStep, 1, kSquarePixels>(product<kStep>(image, channel, p, 1, columns), 0,
-                                                taps);
-#pragma GCC unroll 16
-    for (int t = 0; t < 9; ++t) {
-      A* const sum = to.data + t * to.row;
-      store(sum, load(sum) + taps.sums[t / 3][t % 3]);
+    for (int64_t t = 0; t < 9; ++t) {
+      A* const total = to.data + t * to.row;
+      for (int64_t c = 0; c < block.count; c += lanes<A>)
+        store(total + c, load(total + c) + load(sums + t * kChannels + c));
     }
   }
 
-  template <int kStep>
-  CNNOPS_INLINE SquareProduct<T> product(int64_t image, int64_t channel, int64_t row, int row_count,
-                                         Range columns) const {
+  // Channels of a row of gradients.
+  struct Place {
+    int64_t image, channel, channels, row;
+  };
+
+  template <int kStep, int kRows>
+  void add_columns(const Place& place, A* sums) const {
+    int64_t q = 0;
+    const auto add = [&]<int kCount>() {
+      for (; q + kCount <= operands_.lattice.w.count; q += kCount)
+        multiply_tile<kStep, kRows, kCount>(tile<kStep, kRows, kCount>(place, q),
+                                            TapSums<A>{sums, kChannels});
+    };
+    add.template operator()<kSquarePixels>();
+    if constexpr (kSquarePixels > 2) add.template operator()<2>();
+    add.template operator()<1>();
+  }
+
+  template <int kStep, int kRows, int kCount>
+  ProductTile<T> tile(const Place& place, int64_t q) const {
     const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
     const Values<T>&input = operands_.input, &grad = operands_.grad_output;
-    const int64_t y = row * h.stride + h.offset, x = columns.first * w.stride + w.offset;
-    return {.rows = inside(square_samples(row_count, kStep), h.dilation, y, h.source),
-            .columns = columns.last - columns.first,
-            .first = x,
-            .width = w.source,
-            .dilation = w.dilation,
-            .input = input.data + at(input.stride, image, channel, y, x),
+    const int64_t y = place.row * h.stride + h.offset, x = q * w.stride + w.offset;
+    return {.rows = inside(square_samples(kRows, kStep), h.dilation, y, h.source),
+            .columns = inside(square_samples(kCount, kStep), w.dilation, x, w.source),
+            .channels = place.channels,
+            .input = input.data + at(input.stride, place.image, place.channel, y, x),
             .row_step = h.dilation * input.stride.h,
             .tap_step = w.dilation * input.stride.w,
-            .pixel_stride = w.stride * input.stride.w,
-            .gradient = grad.data + at(grad.stride, image, channel, row, columns.first),
+            .gradient = grad.data + at(grad.stride, place.image, place.channel, place.row, q),
             .gradient_row_step = grad.stride.h,
             .gradient_step = grad.stride.w};
   }
