@@ -86,6 +86,46 @@ __attribute__((noinline)) void multiply_tile(const ProductTile<T>& tile,
   }
 }
 
+// Sums of a few products each, which are added to the totals from time to time: the rounding error of
+// a long sum is then that of its parts.
+template <class A>
+class PartialSums {
+ public:
+  PartialSums(const TapSums<A>& sums, const TapSums<A>& totals, int64_t channels)
+      : sums_(sums), totals_(totals), channels_(channels) {
+    clear();
+  }
+
+  const TapSums<A>& of() const { return sums_; }
+
+  // So many products have been added to each sum.
+  void count(int64_t products) {
+    products_ += products;
+    if (products_ >= kProducts) flush();
+  }
+
+  void flush() {
+    for (int64_t t = 0; t < 9; ++t) {
+      A* const total = totals_.data + t * totals_.row;
+      for (int64_t c = 0; c < channels_; c += lanes<A>)
+        store(total + c, load(total + c) + load(sums_.data + t * sums_.row + c));
+    }
+    clear();
+  }
+
+ private:
+  static constexpr int64_t kProducts = 256;
+
+  void clear() {
+    fill_run(sums_.data, A(0), 9 * sums_.row);
+    products_ = 0;
+  }
+
+  const TapSums<A> sums_, totals_;
+  const int64_t channels_;
+  int64_t products_ = 0;
+};
+
 template <class T>
 class SquareProducts {
  public:
@@ -112,49 +152,40 @@ class SquareProducts {
   void add(const ProductBlock& block, const Scratch& scratch, const TapSums<A>& to) const {
     if (operands_.input.stride.c != 1 || operands_.grad_output.stride.c != 1)
       return PixelProducts<T>(operands_).add(block, {}, to);
-    const CorrelationAxis& h = operands_.lattice.h;
-    const int64_t rows = round_up(divide_up(kGradients, operands_.lattice.w.count), kSquareRows);
+    PartialSums<A> sums({scratch.sums, kChannels}, to, block.count);
+    const bool is_dense = square_step(operands_.lattice) == 1;
     for (int64_t image = block.images.first; image < block.images.last; ++image) {
-      for (int64_t p = 0; p < h.count; p += rows)
-        add_rows(block, image, {p, smaller(p + rows, h.count)}, scratch.sums, to);
+      for (int64_t p = 0; p < operands_.lattice.h.count; p += kSquareRows) {
+        const Place place{image, block.channel, block.count, p};
+        is_dense ? add_rows<1>(place, sums) : add_rows<2>(place, sums);
+      }
     }
+    sums.flush();
   }
 
  private:
-  // A sum of a few rows has about so many terms.
-  static constexpr int64_t kGradients = 256;
-
-  void add_rows(const ProductBlock& block, int64_t image, Range rows, A* sums,
-                const TapSums<A>& to) const {
-    fill_run(sums, A(0), 9 * kChannels);
-    for (int64_t p = rows.first; p < rows.last; p += kSquareRows) {
-      const Place place{image, block.channel, block.count, p};
-      const bool is_pair = p + kSquareRows <= rows.last;
-      if (square_step(operands_.lattice) == 1) {
-        is_pair ? add_columns<1, 2>(place, sums) : add_columns<1, 1>(place, sums);
-      } else {
-        is_pair ? add_columns<2, 2>(place, sums) : add_columns<2, 1>(place, sums);
-      }
-    }
-    for (int64_t t = 0; t < 9; ++t) {
-      A* const total = to.data + t * to.row;
-      for (int64_t c = 0; c < block.count; c += lanes<A>)
-        store(total + c, load(total + c) + load(sums + t * kChannels + c));
-    }
-  }
-
   // Channels of a row of gradients.
   struct Place {
     int64_t image, channel, channels, row;
   };
 
+  template <int kStep>
+  void add_rows(const Place& place, PartialSums<A>& sums) const {
+    if (place.row + kSquareRows <= operands_.lattice.h.count) {
+      add_columns<kStep, kSquareRows>(place, sums);
+    } else {
+      add_columns<kStep, 1>(place, sums);
+    }
+  }
+
   template <int kStep, int kRows>
-  void add_columns(const Place& place, A* sums) const {
+  void add_columns(const Place& place, PartialSums<A>& sums) const {
     int64_t q = 0;
     const auto add = [&]<int kCount>() {
-      for (; q + kCount <= operands_.lattice.w.count; q += kCount)
-        multiply_tile<kStep, kRows, kCount>(tile<kStep, kRows, kCount>(place, q),
-                                            TapSums<A>{sums, kChannels});
+      for (; q + kCount <= operands_.lattice.w.count; q += kCount) {
+        multiply_tile<kStep, kRows, kCount>(tile<kStep, kRows, kCount>(place, q), sums.of());
+        sums.count(kRows * kCount);
+      }
     };
     add.template operator()<kSquarePixels>();
     if constexpr (kSquarePixels > 2) add.template operator()<2>();
