@@ -100,9 +100,7 @@ class PixelProducts {
   }
 
   static bool is_inside(const Span& span, const TapList& taps, int64_t k) {
-    const int64_t r = taps.row[k], s = taps.column[k];
-    return r >= span.rows.first && r < span.rows.last && s >= span.columns.first &&
-           s < span.columns.last;
+    return span.rows.has(taps.row[k]) && span.columns.has(taps.column[k]);
   }
 
   void find_taps(const TapList& taps, Span& span) const {

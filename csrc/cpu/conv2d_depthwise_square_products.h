@@ -34,8 +34,8 @@ CNNOPS_INLINE void multiply_samples(const ProductTile<T>& tile, int64_t c,
                                     const GradientRegisters<A, kRows, kCount>& gradients,
                                     TapRegisters<A>& taps) {
   constexpr int kSamples = square_samples(kCount, kStep);
-  if (kY < tile.rows.first || kY >= tile.rows.last) return;
-  const bool has_first = tile.columns.first == 0, has_last = tile.columns.last == kSamples;
+  if (!tile.rows.has(kY)) return;
+  const bool has_first = tile.columns.has(0), has_last = tile.columns.has(kSamples - 1);
   const T* from = tile.input + kY * tile.row_step + c;
 #pragma GCC unroll 16
   for (int x = 0; x < kSamples; ++x, from += tile.tap_step) {

@@ -38,8 +38,8 @@ template <class P, int kY, class T, class A, int kCount>
 CNNOPS_INLINE void add_place_samples(const PlaceTile<T>& tile, int64_t c,
                                      PlaceRegisters<P, A, kCount>& registers) {
   constexpr int kSamples = kCount + P::kSamples - 1;
-  if (kY < tile.rows.first || kY >= tile.rows.last) return;
-  const bool has_first = tile.columns.first == 0, has_last = tile.columns.last == kSamples;
+  if (!tile.rows.has(kY)) return;
+  const bool has_first = tile.columns.has(0), has_last = tile.columns.has(kSamples - 1);
   const T* from = tile.source + kY * tile.row_step + c;
 #pragma GCC unroll 16
   for (int x = 0; x < kSamples; ++x, from += tile.column_step) {

@@ -113,8 +113,8 @@ template <int kStep, int kY, class T, class A, int kRows, int kCount>
 CNNOPS_INLINE void add_samples(const DepthwiseTile<T>& tile, int64_t c,
                                SquareRegisters<A, kRows, kCount>& registers) {
   constexpr int kSamples = square_samples(kCount, kStep);
-  if (kY < tile.rows.first || kY >= tile.rows.last) return;
-  const bool has_first = tile.columns.first == 0, has_last = tile.columns.last == kSamples;
+  if (!tile.rows.has(kY)) return;
+  const bool has_first = tile.columns.has(0), has_last = tile.columns.has(kSamples - 1);
   const T* from = tile.source + kY * tile.row_step + c;
 #pragma GCC unroll 32
   for (int x = 0; x < kSamples; ++x, from += tile.tap_step) {
@@ -180,7 +180,7 @@ CNNOPS_INLINE void fold_square_edge_of(const DepthwiseTile<T>& tile, int64_t c) 
   for (int r = 0; r < kRows; ++r) sums[r] = load(tile.bias + c);
 #pragma GCC unroll 16
   for (int y = 0; y < square_samples(kRows, kStep); ++y) {
-    if (y < tile.rows.first || y >= tile.rows.last) continue;
+    if (!tile.rows.has(y)) continue;
     for (int64_t s = tile.columns.first; s < tile.columns.last; ++s) {
       const Vec<A> sample = load(tile.source + y * tile.row_step + s * tile.tap_step + c);
       const A* factor = tile.factors + s * tile.factor_step + c;

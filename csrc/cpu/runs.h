@@ -94,6 +94,8 @@ CNNOPS_INLINE void store_run(const Accumulate<T>* from, T* to, int64_t stride, i
 // The half-open range of i in [0, count) with 0 <= i * stride + start < size.
 struct Range {
   int64_t first, last;
+
+  CNNOPS_INLINE bool has(int64_t i) const { return i >= first && i < last; }
 };
 CNNOPS_INLINE Range inside(int64_t count, int64_t stride, int64_t start, int64_t size) {
   int64_t first = start >= 0 ? 0 : -start, last = start >= size ? 0 : size - start;
