@@ -178,15 +178,13 @@ CNNOPS_INLINE void fold_square_edge_of(const DepthwiseTile<T>& tile, int64_t c) 
   Vec<A> sums[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) sums[r] = load(tile.bias + c);
-#pragma GCC unroll 16
-  for (int y = 0; y < square_samples(kRows, kStep); ++y) {
-    if (!tile.rows.has(y)) continue;
+  for (int64_t y = tile.rows.first; y < tile.rows.last; ++y) {
     for (int64_t s = tile.columns.first; s < tile.columns.last; ++s) {
       const Vec<A> sample = load(tile.source + y * tile.row_step + s * tile.tap_step + c);
       const A* factor = tile.factors + s * tile.factor_step + c;
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
-        const int t = y - r * kStep;
+        const int64_t t = y - r * kStep;
         if (t >= 0 && t <= 2)
           sums[r] = multiply_add<A>(sample, load(factor + t * tile.factor_row_step), sums[r]);
       }
