@@ -411,12 +411,12 @@ void visit_map_correlations(const Conv2dProblem& problem, const CorrelationOpera
     visit(MapCorrelation<T>(operands, lattice, Filter::filter(), map));
   };
   if (is_stride_two_gradient(problem)) {
-    const bool odd_h = shape.padding.top % 2 != 0, odd_w = shape.padding.left % 2 != 0;
-    const int64_t kernel = odd_h == odd_w ? shape.kernel.h : 0;
-    if (kernel == 3 && odd_h)
+    const bool is_odd = shape.padding.top % 2 != 0;
+    const int64_t kernel = shape.kernel.h;
+    if (kernel == 3 && is_odd)
       return square_gradient.template operator()<StrideTwoGradient<T, 3, 1>>();
     if (kernel == 3) return square_gradient.template operator()<StrideTwoGradient<T, 3, 0>>();
-    if (kernel == 5 && !odd_h)
+    if (kernel == 5 && !is_odd)
       return square_gradient.template operator()<StrideTwoGradient<T, 5, 0>>();
   }
   const Lattices lattices = correlation_lattices(problem);

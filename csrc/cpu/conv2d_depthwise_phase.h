@@ -41,12 +41,12 @@ CorrelationAxis stride_two_axis(const WindowAxis& axis) {
           .tap_step = 1};
 }
 
-// Whether a problem is such a gradient, with dense taps.
+// Whether a problem is such a gradient, of dense taps and one parity of the padding on both axes.
 CNNOPS_INLINE bool is_stride_two_gradient(const Conv2dProblem& problem) {
   const auto is = [](Pair pair, int64_t value) { return pair.h == value && pair.w == value; };
   const Conv2dShape& shape = problem.shape;
   return problem.pass == Conv2dPass::kInputGrad && is(shape.stride, 2) && is(shape.dilation, 1) &&
-         is(shape.kernel, shape.kernel.h);
+         is(shape.kernel, shape.kernel.h) && (shape.padding.top - shape.padding.left) % 2 == 0;
 }
 
 }  // namespace cnnops::CNNOPS_TARGET

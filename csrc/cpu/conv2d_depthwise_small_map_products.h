@@ -23,7 +23,7 @@ class SmallMapProducts {
   Scratch take(Arena& arena) const {
     return {{operands_.shape.input, arena},
             {operands_.shape.output, arena},
-            {arena.take<A>(9 * SquareProducts<A>::kChannels)}};
+            SquareProducts<A>::take(arena)};
   }
 
   void add(const ProductBlock& block, const Scratch& scratch, const TapSums<A>& to) const {

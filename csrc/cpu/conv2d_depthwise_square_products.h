@@ -27,32 +27,17 @@ struct TapRegisters {
   Vec<A> sums[3][3];
 };
 
-// The products of row kY of a tile's samples with its gradients. Only the first sample of a row and
-// the last one may lie outside.
+// The products of row kY of a tile's samples with its gradients.
 template <int kStep, int kY, class T, class A, int kRows, int kCount>
 CNNOPS_INLINE void multiply_samples(const ProductTile<T>& tile, int64_t c,
                                     const GradientRegisters<A, kRows, kCount>& gradients,
                                     TapRegisters<A>& taps) {
-  constexpr int kSamples = square_samples(kCount, kStep);
   if (!tile.rows.has(kY)) return;
-  const bool has_first = tile.columns.has(0), has_last = tile.columns.has(kSamples - 1);
-  const T* from = tile.input + kY * tile.row_step + c;
-#pragma GCC unroll 16
-  for (int x = 0; x < kSamples; ++x, from += tile.tap_step) {
-    if ((x == 0 && !has_first) || (x == kSamples - 1 && !has_last)) continue;
-    const Vec<A> sample = load(from);
-#pragma GCC unroll 2
-    for (int r = 0; r < kRows; ++r) {
-      const int t = kY - r * kStep;
-      if (t < 0 || t > 2) continue;
-#pragma GCC unroll 16
-      for (int i = 0; i < kCount; ++i) {
-        const int s = x - i * kStep;
-        if (s >= 0 && s <= 2)
-          taps.sums[t][s] = multiply_add<A>(sample, gradients.of[r][i], taps.sums[t][s]);
-      }
-    }
-  }
+  visit_square<kStep, kY, kRows, kCount>(
+      tile.input + kY * tile.row_step + c, tile.tap_step, tile.columns,
+      [&](Vec<A> sample, int r, int i, int t, int s) __attribute__((always_inline)) {
+        taps.sums[t][s] = multiply_add<A>(sample, gradients.of[r][i], taps.sums[t][s]);
+      });
 }
 
 template <int kStep, int kRows, int kCount, class T, class A, int... kY>
@@ -147,7 +132,7 @@ class SquareProducts {
   struct Scratch {
     A* sums;
   };
-  Scratch take(Arena& arena) const { return {arena.take<A>(9 * kChannels)}; }
+  static Scratch take(Arena& arena) { return {arena.take<A>(9 * kChannels)}; }
 
   void add(const ProductBlock& block, const Scratch& scratch, const TapSums<A>& to) const {
     if (operands_.input.stride.c != 1 || operands_.grad_output.stride.c != 1)

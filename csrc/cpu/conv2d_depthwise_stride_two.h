@@ -32,32 +32,27 @@ struct PlaceRegisters {
   Vec<A> taps[3][3], sums[2][2 * kCount];
 };
 
-// Adds the products of row kY of a tile's samples, of which only the first and the last may lie
-// outside the source.
+// Adds the products of row kY of a tile's samples.
 template <class P, int kY, class T, class A, int kCount>
 CNNOPS_INLINE void add_place_samples(const PlaceTile<T>& tile, int64_t c,
                                      PlaceRegisters<P, A, kCount>& registers) {
-  constexpr int kSamples = kCount + P::kSamples - 1;
   if (!tile.rows.has(kY)) return;
-  const bool has_first = tile.columns.has(0), has_last = tile.columns.has(kSamples - 1);
-  const T* from = tile.source + kY * tile.row_step + c;
-#pragma GCC unroll 16
-  for (int x = 0; x < kSamples; ++x, from += tile.column_step) {
-    if ((x == 0 && !has_first) || (x == kSamples - 1 && !has_last)) continue;
-    const Vec<A> sample = load(from);
+  visit_samples<kCount + P::kSamples - 1>(
+      tile.source + kY * tile.row_step + c, tile.column_step, tile.columns,
+      [&](int x, Vec<A> sample) __attribute__((always_inline)) {
 #pragma GCC unroll 2
-    for (int phase = 0; phase < 2; ++phase) {
-      const int r = P::tap(phase, kY);
-      if (r < 0) continue;
+        for (int phase = 0; phase < 2; ++phase) {
+          const int r = P::tap(phase, kY);
+          if (r < 0) continue;
 #pragma GCC unroll 16
-      for (int i = 0; i < 2 * kCount; ++i) {
-        const int index = x - i / 2;
-        const int s = index >= 0 && index < P::kSamples ? P::tap(i % 2, index) : -1;
-        Vec<A>& sum = registers.sums[phase][i];
-        if (s >= 0) sum = multiply_add<A>(sample, registers.taps[r][s], sum);
-      }
-    }
-  }
+          for (int i = 0; i < 2 * kCount; ++i) {
+            const int index = x - i / 2;
+            const int s = index >= 0 && index < P::kSamples ? P::tap(i % 2, index) : -1;
+            Vec<A>& sum = registers.sums[phase][i];
+            if (s >= 0) sum = multiply_add<A>(sample, registers.taps[r][s], sum);
+          }
+        }
+      });
 }
 
 template <class P, int kCount, class T>
@@ -164,11 +159,9 @@ void visit_rows(const Conv2dProblem& problem, const Strides4& source_stride,
                 const Strides4& result_stride, const ChannelFactors<Accumulate<T>>& factors,
                 Visit visit) {
   const Conv2dShape& shape = problem.shape;
-  const bool is_odd = shape.padding.top % 2 != 0;
-  const bool is_even_pair = is_odd == (shape.padding.left % 2 != 0);
-  if (is_stride_two_gradient(problem) && shape.kernel.h == 3 && is_even_pair &&
+  if (is_stride_two_gradient(problem) && shape.kernel.h == 3 &&
       shape.groups % lanes<Accumulate<T>> == 0 && source_stride.c == 1 && result_stride.c == 1) {
-    if (is_odd)
+    if (shape.padding.top % 2 != 0)
       return visit(StrideTwoRows<T, Phase<3, 1>>(problem, source_stride, result_stride, factors));
     return visit(StrideTwoRows<T, Phase<3, 0>>(problem, source_stride, result_stride, factors));
   }

@@ -107,31 +107,17 @@ struct SquareRegisters {
   Vec<A> taps[3][3], sums[kRows][kCount];
 };
 
-// Adds the products of row kY of a tile's samples, of which only the first and the last may lie
-// outside the source.
+// Adds the products of row kY of a tile's samples.
 template <int kStep, int kY, class T, class A, int kRows, int kCount>
 CNNOPS_INLINE void add_samples(const DepthwiseTile<T>& tile, int64_t c,
                                SquareRegisters<A, kRows, kCount>& registers) {
-  constexpr int kSamples = square_samples(kCount, kStep);
   if (!tile.rows.has(kY)) return;
-  const bool has_first = tile.columns.has(0), has_last = tile.columns.has(kSamples - 1);
-  const T* from = tile.source + kY * tile.row_step + c;
-#pragma GCC unroll 32
-  for (int x = 0; x < kSamples; ++x, from += tile.tap_step) {
-    if ((x == 0 && !has_first) || (x == kSamples - 1 && !has_last)) continue;
-    const Vec<A> sample = load(from);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const int t = kY - r * kStep;
-      if (t < 0 || t > 2) continue;
-#pragma GCC unroll 16
-      for (int i = 0; i < kCount; ++i) {
-        const int s = x - i * kStep;
+  visit_square<kStep, kY, kRows, kCount>(
+      tile.source + kY * tile.row_step + c, tile.tap_step, tile.columns,
+      [&](Vec<A> sample, int r, int i, int t, int s) __attribute__((always_inline)) {
         Vec<A>& sum = registers.sums[r][i];
-        if (s >= 0 && s <= 2) sum = multiply_add<A>(sample, registers.taps[t][s], sum);
-      }
-    }
-  }
+        sum = multiply_add<A>(sample, registers.taps[t][s], sum);
+      });
 }
 
 template <int kStep, class T, class A, int kRows, int kCount, int... kY>
