@@ -1,7 +1,8 @@
 """Builds the two compiled modules of cnnops.
 
 `cnnops._build_info` states the facts of the build and is free of torch, so that it can be imported
-beside any torch; `cnnops._C` holds the operators and is loaded by torch.ops.load_library.
+beside any torch; `cnnops._C` holds the operators, which torch.ops.load_library loads, and the usual
+way of a call to them.
 """
 
 import os

@@ -23,6 +23,7 @@ from torch.amp import is_autocast_available
 from torch.compiler import is_compiling
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
+from . import _C
 from . import _arguments as arguments
 from ._dispatch import call, is_differentiated, run
 
@@ -66,6 +67,10 @@ def conv2d(
         P = floor((H + 2 * padding - dilation * (kH - 1) - 1) / stride) + 1. Under autocast the
         computation and the result have the autocast dtype, as torch's.
     """
+    if not is_compiling():
+        output = _C.conv2d(input, weight, bias, stride, padding, dilation, groups)
+        if output is not None:
+            return output
     if has_torch_function_variadic(input, weight, bias):
         operands = input, weight, bias
         return handle_torch_function(conv2d, operands, *operands, stride, padding, dilation, groups)
@@ -155,6 +160,10 @@ def max_pool2d(
         P = floor((H + 2 * padding - dilation * (kH - 1) - 1) / stride) + 1, or ceil instead of
         floor; with return_indices also the positions h * W + w of the maxima, int64, of that shape.
     """
+    if not return_indices and not is_compiling():
+        output = _C.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+        if output is not None:
+            return output
     if has_torch_function_variadic(input):
         window = kernel_size, stride, padding, dilation, ceil_mode
         return handle_torch_function(max_pool2d, (input,), input, *window, return_indices)
@@ -204,6 +213,12 @@ def avg_pool2d(
         (N, C, P, Q) or (C, P, Q) with P = floor((H + 2 * padding - kH) / stride) + 1, or ceil
         instead of floor.
     """
+    if not is_compiling():
+        output = _C.avg_pool2d(
+            input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        )
+        if output is not None:
+            return output
     if has_torch_function_variadic(input):
         window = kernel_size, stride, padding, ceil_mode, count_include_pad
         return handle_torch_function(avg_pool2d, (input,), input, *window, divisor_override)

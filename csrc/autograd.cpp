@@ -4,6 +4,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "operators.h"
+
 namespace cnnops {
 namespace {
 
@@ -11,16 +13,9 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
-using Sizes = c10::SymIntArrayRef;
-using Bias = std::optional<Tensor>;
-using Divisor = std::optional<int64_t>;
+using Sizes = SymSizes;
+using Bias = OptionalTensor;
 using Numbers = std::vector<c10::SymInt>;
-
-// The operator of a name and signature, looked up once a call site.
-template <class Signature>
-c10::TypedOperatorHandle<Signature> find(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
-}
 
 // A call of an operator that autograd does not see.
 template <class Operator, class... Arguments>
@@ -53,32 +48,6 @@ void keep(AutogradContext* context, std::initializer_list<Sizes> lists) {
 Numbers kept(AutogradContext* context) { return context->saved_data["numbers"].toSymIntVector(); }
 
 // ---- convolutions ----
-
-using Convolution = Tensor(const Tensor&, const Tensor&, const Bias&, Sizes, Sizes, Sizes,
-                           c10::SymInt);
-using ConvolutionGrad = Tensor(const Tensor&, const Tensor&, Sizes, Sizes, Sizes, Sizes,
-                               c10::SymInt);
-
-const auto& conv2d_op() {
-  static const auto op = find<Convolution>("cnnops::conv2d");
-  return op;
-}
-const auto& conv_transpose2d_op() {
-  static const auto op = find<Convolution>("cnnops::conv_transpose2d");
-  return op;
-}
-const auto& input_grad_op() {
-  static const auto op = find<ConvolutionGrad>("cnnops::conv2d_input_grad");
-  return op;
-}
-const auto& weight_grad_op() {
-  static const auto op = find<ConvolutionGrad>("cnnops::conv2d_weight_grad");
-  return op;
-}
-const auto& bias_grad_op() {
-  static const auto op = find<Tensor(const Tensor&)>("cnnops::conv2d_bias_grad");
-  return op;
-}
 
 // Saves each operand if the gradient of the other one is asked for, and the sizes of both.
 void keep_convolution(AutogradContext* context, const Tensor& input, const Tensor& weight,
@@ -178,30 +147,6 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Bias& b
 }
 
 // ---- poolings ----
-
-const auto& with_offsets_op() {
-  static const auto op =
-      find<std::tuple<Tensor, Tensor>(const Tensor&, Sizes, Sizes, Sizes, Sizes, bool)>(
-          "cnnops::max_pool2d_with_offsets");
-  return op;
-}
-const auto& max_backward_op() {
-  static const auto op =
-      find<Tensor(const Tensor&, const Tensor&, Sizes, Sizes, Sizes, Sizes, Sizes)>(
-          "cnnops::max_pool2d_backward");
-  return op;
-}
-const auto& avg_op() {
-  static const auto op =
-      find<Tensor(const Tensor&, Sizes, Sizes, Sizes, bool, bool, Divisor)>("cnnops::avg_pool2d");
-  return op;
-}
-const auto& avg_backward_op() {
-  static const auto op =
-      find<Tensor(const Tensor&, Sizes, Sizes, Sizes, Sizes, bool, bool, Divisor)>(
-          "cnnops::avg_pool2d_backward");
-  return op;
-}
 
 struct MaxPool2dFunction : Function<MaxPool2dFunction> {
   static variable_list forward(AutogradContext* context, const Tensor& input, Sizes kernel_size,
