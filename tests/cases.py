@@ -136,6 +136,15 @@ CONV_CASES = [
     ConvCase("tiles_stride_unpadded", (1, 13, 18, 21), (18, 13, 3, 3), (2, 2)),
     ConvCase("tiles_stride_lopsided", (1, 8, 12, 11), (17, 8, 3, 3), (2, 2), (0, 1, 3, 0)),
     ConvCase("tiles_stride_cropped", (2, 8, 14, 13), (8, 8, 3, 3), (2, 2), (-1, 2, 0, -2)),
+    # Rows of at least ten pixels, whose windows share samples in channels_last: filters of several
+    # blocks of rows, channels of groups, few images a tile, rows outside, rows apart, a gradient.
+    ConvCase("rows_blocks", (2, 3, 41, 44), (20, 3, 11, 11), (3, 3), _p(5)),
+    ConvCase("rows_groups", (2, 6, 9, 40), (40, 3, 3, 3), padding=_p(1), groups=2),
+    ConvCase("rows_images", (5, 4, 4, 12), (17, 4, 3, 3), padding=_p(1)),
+    ConvCase("rows_outside", (1, 3, 5, 12), (9, 3, 3, 3), padding=_p(6)),
+    ConvCase("rows_apart", (1, 5, 16, 21), (16, 5, 3, 4), (1, 2), (2, 0, -1, 3), (3, 1)),
+    ConvCase("rows_gradient", (2, 9, 24, 26), (12, 9, 4, 4), (2, 2), _p(1)),
+    ConvCase("rows_columns", (1, 2, 14, 11), (70, 2, 1, 2)),
     ConvCase("one_everything", (1, 1, 1, 1), (1, 1, 1, 1)),
     ConvCase("batch_0", (0, 3, 6, 6), (4, 3, 3, 3), padding=_p(1)),
 ]

@@ -82,12 +82,20 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
   return counts.products * pixels / double(map.h * map.w) + moved;
 }
 
+// Whether an implicit matrix product copies rows instead of gathering patches.
+CNNOPS_INLINE bool copies_rows(const Conv2dProblem& problem) {
+  if (!problem.channels_last || problem.pass == Conv2dPass::kWeightGrad) return false;
+  const int64_t reduce = Conv2dCounts(problem).reduce;
+  const std::vector<CorrelationAxis> columns = correlation_lattices(problem).columns;
+  return !columns.empty() && has_window_rows(columns[0], reduce);
+}
+
 // Patches are gathered, a row of pixels or in channels_last a run of channels at a time, sums are
 // written, and the filter is read, or its gradient written, once an image. A weight gradient in
 // channels_last has to find its way from pixel to pixel.
 CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
-  constexpr double kGather = 2, kRow = 300, kRun = 180, kMove = 20, kWrite = 10, kPixel = 600,
-                   kFilter = 16;
+  constexpr double kGather = 2, kRow = 300, kRun = 180, kCopy = 3, kMove = 20, kWrite = 10,
+                   kPixel = 600, kFilter = 16;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   const double patches = counts.products / double(larger<int64_t>(1, counts.produce));
@@ -104,8 +112,11 @@ CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
   const bool dense = shape.groups == 1 && shape.dilation.w == 1;
   const double run =
       double(larger<int64_t>(1, counts.reduce)) * double(dense ? shape.kernel.w : int64_t(1));
-  const double gathering = pointwise ? 0 : patches * (kGather + kRun / run);
   const bool is_gradient = problem.pass == Conv2dPass::kWeightGrad;
+  const double copied = counts.source * double(shape.kernel.h) / double(shape.stride.h);
+  const double gathering = pointwise              ? 0
+                           : copies_rows(problem) ? kCopy * copied
+                                                  : patches * (kGather + kRun / run);
   const double walking = is_gradient ? kPixel * double(shape.output.h * shape.output.w) : 0;
   const int64_t in_vectors =
       is_gradient ? shape.in_channels / shape.groups * shape.kernel.h * shape.kernel.w

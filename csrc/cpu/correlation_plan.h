@@ -40,6 +40,14 @@ bool has_channel_vectors(const Correlation& lattice, int64_t depth, int64_t prod
   return 5 * round_up(pixels, lanes<A>) * produce > 6 * pixels * round_up(produce, lanes<A>);
 }
 
+// Whether patches are read in padded copies of rows, in channels_last: where a row of a window is a
+// run of samples, that neighbours share, and rows of pixels fill a tile.
+CNNOPS_INLINE bool has_window_rows(const CorrelationAxis& w, int64_t reduce) {
+  constexpr int64_t kPixels = 10;
+  return w.taps > 1 && w.dilation == 1 && w.stride <= w.taps && w.count >= kPixels &&
+         w.taps * reduce <= kBlockDepth;
+}
+
 template <class T>
 class CorrelationPlan {
  public:
@@ -54,7 +62,9 @@ class CorrelationPlan {
         pixels(blocking(map_pixels, kBlockPixels, channel_vectors ? kTileRows : kTileColumns<A>)),
         channels(blocking(operands.produce, kBlockChannels, width)),
         images(blocking(operands.batch, images_of_block(operands), 1)),
-        depth_block(blocking(depth, kBlockDepth, 1).size),
+        window_rows(channels_last && has_window_rows(lattice.w, operands.reduce)),
+        depth_block(window_rows ? whole_rows(lattice.h.taps, operands.reduce * lattice.w.taps)
+                                : blocking(depth, kBlockDepth, 1).size),
         tasks(images.count * operands.groups * pixels.count * channels.count) {}
 
   PackedFilter<A> take_filter(Arena& arena, int64_t groups, int64_t produce) const {
@@ -70,9 +80,15 @@ class CorrelationPlan {
   bool channel_vectors;
   int64_t width;  // of a panel of the filter
   Blocking pixels, channels, images;
+  bool window_rows;
   int64_t depth_block, tasks;
 
  private:
+  // A block of so many rows of the filter.
+  static int64_t whole_rows(int64_t rows, int64_t row_depth) {
+    return blocking(rows, kBlockDepth / row_depth, 1).size * row_depth;
+  }
+
   // As many as fill a block of pixels, but not so many that too few tasks are left, unless a tile's
   // columns need them.
   int64_t images_of_block(const CorrelationOperands<T>& operands) const {

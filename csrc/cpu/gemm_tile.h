@@ -17,9 +17,9 @@ namespace cnnops::CNNOPS_TARGET {
 
 template <class A>
 struct TileOperands {
-  int64_t depth;
+  int64_t pieces, depth;  // of k, and of a piece
   const A* scalars;
-  int64_t scalar_row, scalar_depth;  // strides of i and k, in elements
+  int64_t scalar_row, scalar_piece, scalar_depth;  // strides of i, pieces and k, in elements
   const A* vectors;
   int64_t vector_depth;  // stride of k; j is contiguous
   const A* start;        // null for zeros; may be `sums`
@@ -43,24 +43,26 @@ inline constexpr int kTileRows = tile_rows(kTileVectors);
 template <class A, int kRows, int kVectors>
 void multiply_tile(const TileOperands<A>& tile) {
   Vec<A> sums[kRows][kVectors] = {};
-  const A* scalars = tile.scalars;
   const A* vectors = tile.vectors;
   const char* ahead = tile.ahead.first;
-  for (int64_t k = 0; k < tile.depth; ++k) {
-    __builtin_prefetch(ahead, 0, 2);
-    Vec<A> column[kVectors];
+  for (int64_t piece = 0; piece < tile.pieces; ++piece) {
+    const A* scalars = tile.scalars + piece * tile.scalar_piece;
+    for (int64_t k = 0; k < tile.depth; ++k) {
+      __builtin_prefetch(ahead, 0, 2);
+      Vec<A> column[kVectors];
 #pragma GCC unroll 16
-    for (int j = 0; j < kVectors; ++j) column[j] = load(vectors + j * lanes<A>);
+      for (int j = 0; j < kVectors; ++j) column[j] = load(vectors + j * lanes<A>);
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      const Vec<A> factor = splat<A>(scalars[i * tile.scalar_row]);
+      for (int i = 0; i < kRows; ++i) {
+        const Vec<A> factor = splat<A>(scalars[i * tile.scalar_row]);
 #pragma GCC unroll 16
-      for (int j = 0; j < kVectors; ++j)
-        sums[i][j] = multiply_add<A>(factor, column[j], sums[i][j]);
+        for (int j = 0; j < kVectors; ++j)
+          sums[i][j] = multiply_add<A>(factor, column[j], sums[i][j]);
+      }
+      scalars += tile.scalar_depth;
+      vectors += tile.vector_depth;
+      ahead += tile.ahead.step;
     }
-    scalars += tile.scalar_depth;
-    vectors += tile.vector_depth;
-    ahead += tile.ahead.step;
   }
   if (tile.start != nullptr) {
 #pragma GCC unroll 16
@@ -100,12 +102,14 @@ CNNOPS_INLINE TileKernel<A> tile_kernel(int64_t rows, int64_t vectors) {
 // A product of any size above zero. Vectors come in panels of kTileVectors; scalars in panels of
 // kTileRows rows, or all with one stride, which is the case of scalar_panel == kTileRows *
 // scalar_row and allows taller tiles. Whole vectors of `vectors` are read, but only `columns` sums
-// of a row are read or written.
+// of a row are read or written. The depth is that of each of a few pieces of scalars, whose vectors
+// follow each other.
 template <class A>
 struct Product {
   int64_t rows, columns, depth;
+  int64_t pieces = 1;
   const A* scalars;
-  int64_t scalar_panel, scalar_row, scalar_depth;
+  int64_t scalar_panel, scalar_row, scalar_piece = 0, scalar_depth;
   const A* vectors;
   int64_t vector_panel, vector_depth;
   const A* start;  // null for zeros; may be `sums`
@@ -149,10 +153,12 @@ CNNOPS_INLINE void multiply_panel(const Product<A>& product, int64_t i, int64_t 
   const int64_t columns = smaller(kTileColumns<A>, product.columns - j * kTileColumns<A>);
   const int64_t vectors = divide_up(columns, lanes<A>);
   const TileOperands<A> tile{
+      .pieces = product.pieces,
       .depth = product.depth,
       .scalars = product.scalars + i / kTileRows * product.scalar_panel +
                  i % kTileRows * product.scalar_row,
       .scalar_row = product.scalar_row,
+      .scalar_piece = product.scalar_piece,
       .scalar_depth = product.scalar_depth,
       .vectors = product.vectors + j * product.vector_panel,
       .vector_depth = product.vector_depth,
@@ -162,7 +168,7 @@ CNNOPS_INLINE void multiply_panel(const Product<A>& product, int64_t i, int64_t 
       .start_row = product.start_row,
       .sums = product.sums + i * product.sums_row + j * kTileColumns<A>,
       .sums_row = product.sums_row,
-      .ahead = ahead.take(product.depth, product.scalars),
+      .ahead = ahead.take(product.pieces * product.depth, product.scalars),
   };
   if (columns == vectors * lanes<A>) {
     tile_kernel<A>(rows, vectors)(tile);

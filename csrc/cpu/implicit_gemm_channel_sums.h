@@ -1,0 +1,94 @@
+// The sums of a task whose output channels fill vectors, [pixel][channel]: built in the result where
+// its layout allows that, else in scratch memory and written from there.
+#pragma once
+
+#include "implicit_gemm_task.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+template <class T>
+class ChannelSums {
+ public:
+  using A = Accumulate<T>;
+
+  ChannelSums(const CorrelationOperands<T>& operands, const Correlation& lattice,
+              const CorrelationTask& task, const CorrelationScratch<T>& scratch)
+      : operands_(operands),
+        lattice_(lattice),
+        task_(task),
+        bias_(bias_start(scratch)),
+        sums_(sums_in_result()),
+        are_in_result_(sums_.data != nullptr) {
+    if (!are_in_result_) sums_ = {scratch.sums, round_up(task.channels, kTileColumns<A>)};
+  }
+
+  bool are_in_result() const { return are_in_result_; }
+  int64_t row() const { return sums_.row; }
+  // Channels that may be written: in scratch memory whole vectors.
+  int64_t columns() const {
+    return are_in_result_ ? task_.channels : round_up(task_.channels, lanes<A>);
+  }
+  // Of the task's pixels from `pixel` on.
+  A* at(int64_t pixel) const { return sums_.data + pixel * sums_.row; }
+  BlockStart<A> start(int64_t k, int64_t pixel) const {
+    return block_start(k, bias_, {at(pixel), sums_.row});
+  }
+
+  // To the result, where they are not there yet.
+  void write() const {
+    if (are_in_result_) return;
+    const Strides4& stride = operands_.result_stride;
+    const bool transposed = stride.c != 1 && result_step(lattice_, stride, 1) == 1;
+    for (int64_t image = 0; image < task_.images; ++image) {
+      const A* from = at(image * task_.pixels);
+      if (transposed) {
+        transpose_copy(from, sums_.row, first_result(image), stride.c, task_.pixels,
+                       task_.channels);
+      } else {
+        write_pixels(from, first_result(image));
+      }
+    }
+  }
+
+ private:
+  T* first_result(int64_t image) const {
+    const Strides4& stride = operands_.result_stride;
+    const int64_t channel = task_.group * operands_.produce + task_.first_channel;
+    return operands_.result + (task_.first_image + image) * stride.n + channel * stride.c +
+           result_offset(lattice_, stride, task_.first_pixel);
+  }
+
+  TaskSums<A> sums_in_result() const {
+    const Strides4& stride = operands_.result_stride;
+    const int64_t step = stride.c == 1 ? result_step(lattice_, stride, task_.images) : 0;
+    if (step == 0) return {nullptr, 0};
+    return {accumulators(first_result(0)), step};
+  }
+
+  BlockStart<A> bias_start(const CorrelationScratch<T>& scratch) const {
+    if (operands_.bias == nullptr) return {nullptr, 0, 0};
+    const int64_t channel = task_.group * operands_.produce + task_.first_channel;
+    const int64_t channels = task_.channels;
+    copy_run(operands_.bias + channel, scratch.bias, channels);
+    fill_run(scratch.bias + channels, A(0), round_up(channels, lanes<A>) - channels);
+    return {scratch.bias, kTileColumns<A>, 0};
+  }
+
+  void write_pixels(const A* from, T* to) const {
+    const Strides4& stride = operands_.result_stride;
+    const int64_t first = result_offset(lattice_, stride, task_.first_pixel);
+    for (int64_t p = 0; p < task_.pixels; ++p) {
+      const int64_t offset = result_offset(lattice_, stride, task_.first_pixel + p) - first;
+      store_run(from + p * sums_.row, to + offset, stride.c, task_.channels);
+    }
+  }
+
+  const CorrelationOperands<T>& operands_;
+  const Correlation& lattice_;
+  const CorrelationTask& task_;
+  BlockStart<A> bias_;
+  TaskSums<A> sums_;
+  bool are_in_result_;
+};
+
+}  // namespace cnnops::CNNOPS_TARGET

@@ -1,0 +1,101 @@
+// The implicit matrix product of results in channels_last: rows are pixels, whose patches are
+// broadcast, columns are output channels.
+#pragma once
+
+#include "implicit_gemm_channel_sums.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// patches(pixel, k) at pixel * pixel_stride + k * k_stride.
+template <class A>
+struct PatchMatrix {
+  const A* data;
+  int64_t pixel_stride, k_stride;
+};
+
+template <class T>
+class ChannelVectors {
+ public:
+  using A = Accumulate<T>;
+
+  static void run(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                  const PackedFilter<A>& filter, const CorrelationTask& task,
+                  const CorrelationTask& next, const CorrelationScratch<T>& scratch) {
+    const ChannelSums<T> sums(operands, lattice, task, scratch);
+    // Parts of longer rows are written as far as they go; whole rows lie side by side anyway.
+    const auto multiply_block =
+        sums.row() > round_up(task.channels, kTileColumns<A>) ? multiply_rows<A> : multiply<A>;
+    for (int64_t k = 0; k < filter.depth; k += filter.block) {
+      const int64_t depth = filter.depth_from(k);
+      const PatchMatrix<A> patches =
+          find_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
+      const BlockStart<A> start = sums.start(k, 0);
+      multiply_block({.rows = task.all_pixels(),
+                      .columns = sums.columns(),
+                      .depth = depth,
+                      .scalars = patches.data,
+                      .scalar_panel = kTileRows * patches.pixel_stride,
+                      .scalar_row = patches.pixel_stride,
+                      .scalar_depth = patches.k_stride,
+                      .vectors = filter.at(task.group, task.first_channel / filter.width, k),
+                      .vector_panel = filter.panel_stride(k),
+                      .vector_depth = filter.width,
+                      .start = start.data,
+                      .start_panel = start.panel,
+                      .start_row = start.row,
+                      .sums = sums.at(0),
+                      .sums_row = sums.row(),
+                      .ahead = k + depth < filter.depth
+                                   ? ahead_of_block(operands, lattice, filter, task, k + depth)
+                                   : ahead_of_task(operands, lattice, filter, task, next)});
+    }
+    sums.write();
+  }
+
+ private:
+  static Ahead ahead_of_block(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                              const PackedFilter<A>& filter, const CorrelationTask& task,
+                              int64_t k) {
+    Ahead ahead;
+    add_filter(filter, task, k, ahead);
+    if (operands.source_stride.c != 1)
+      add_samples(operands, lattice, task, k, filter.depth_from(k), ahead);
+    return ahead;
+  }
+
+  static Ahead ahead_of_task(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                             const PackedFilter<A>& filter, const CorrelationTask& task,
+                             const CorrelationTask& next) {
+    Ahead ahead;
+    if (operands.source_stride.c != 1) {
+      add_samples(operands, lattice, next, 0, filter.depth_from(0), ahead);
+    } else if (!next.has_pixels_of(task)) {
+      add_rows(operands.source, operands.source_stride, lattice, next.block(), ahead);
+    }
+    add_filter(filter, next, 0, ahead);
+    return ahead;
+  }
+
+  // Where they lie, or gathered as rows or columns, whichever the source has contiguous.
+  static PatchMatrix<A> find_patches(const CorrelationOperands<T>& operands,
+                                     const Correlation& lattice, const CorrelationTask& task,
+                                     const CorrelationScratch<T>& scratch,
+                                     const PatchBlock& block) {
+    const PixelRows<A> there = rows_in_place(patch_source(operands, lattice, task, 0),
+                                             operands.source_stride, task.block());
+    if (there.data != nullptr) return {there.data + block.first_k, there.row, 1};
+    if (operands.source_stride.c != 1) {
+      const int64_t pitch = row_pitch<A>(task.all_pixels());
+      gather_columns(operands, lattice, task, scratch, block, pitch);
+      return {scratch.patches, 1, pitch};
+    }
+    for (int64_t image = 0; image < task.images; ++image) {
+      PatchRows<T>(patch_source(operands, lattice, task, image), block,
+                   scratch.patches + image * task.pixels * block.depth, block.depth)
+          .gather();
+    }
+    return {scratch.patches, block.depth, 1};
+  }
+};
+
+}  // namespace cnnops::CNNOPS_TARGET
