@@ -50,7 +50,7 @@ CNNOPS_INLINE double depthwise_cost(const Conv2dProblem& problem) {
 // A product for each row of pixels and of the filter, whose sums are fetched and put back and whose
 // samples are copied.
 CNNOPS_INLINE double window_rows_cost(const Conv2dProblem& problem) {
-  constexpr double kSums = 8, kCopy = 3;
+  constexpr double kSums = 2, kCopy = 3;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   const double filling =

@@ -5,8 +5,8 @@
 //   grad_weight(o, r, k) = sum_{i, j} grad_output(i, j, o) * row(i, r)[j * stride * channels + k]
 //
 // k counts (filter column, input channel); row(i, r) is the input's row that output row i meets in
-// filter row r, padded with zeros. A task owns a run of output rows of all images. The runs give
-// partial sums, which are added in order.
+// filter row r, padded with zeros. A task owns a run of output rows of all images and copies the rows
+// that a few of them meet at a time. The runs give partial sums, which are added in order.
 #pragma once
 
 #include "correlation_plan.h"
@@ -17,11 +17,16 @@ namespace cnnops::CNNOPS_TARGET {
 // The sums of a task, at most: they stay in the L2 cache.
 inline constexpr int64_t kWindowSums = 65536;
 
-// Whether a weight gradient is made of them: channels fill vectors, and there are not too many sums.
+// Pixels whose products are summed in registers, and bytes of their gradients, which every row of the
+// filter reads from the L1 cache: at most, unless a single row has more.
+inline constexpr int64_t kWindowPixels = 256, kWindowBytes = 16 << 10;
+
+// Whether a weight gradient is made of them: windows share samples, channels fill vectors, and there
+// are not too many sums.
 CNNOPS_INLINE bool has_window_rows(const Conv2dProblem& problem) {
   const Conv2dShape& shape = problem.shape;
-  return problem.channels_last && shape.groups == 1 && shape.dilation.w == 1 &&
-         shape.out_channels >= lanes<float> &&
+  return problem.channels_last && shape.groups == 1 && shape.kernel.w > 1 &&
+         shape.dilation.w == 1 && shape.out_channels >= lanes<float> &&
          shape.kernel.h * shape.kernel.w * shape.in_channels *
                  round_up(shape.out_channels, lanes<float>) <=
              kWindowSums;
@@ -35,6 +40,7 @@ class WindowRowsPlan {
         produce(round_up(operands.produce(), lanes<Accumulate<T>>)),
         step(operands.shape.stride.w * operands.reduce()),
         row((operands.shape.output.w - 1) * step + window),
+        rows_at_once(rows_of_block(operands.shape, int64_t(sizeof(Accumulate<T>)))),
         sums(operands.shape.kernel.h * window * produce) {
     const int64_t rows = operands.shape.batch * operands.shape.output.h;
     const int64_t worthwhile = rows * operands.shape.output.w / kRunPixels;
@@ -45,12 +51,22 @@ class WindowRowsPlan {
                     larger<int64_t>(1, divide_up(rows, larger<int64_t>(1, wanted))), 1);
   }
 
-  int64_t window;   // elements of a window's row
-  int64_t produce;  // output channels in whole vectors
-  int64_t step;     // elements from a window to the next
-  int64_t row;      // elements of a padded row
-  int64_t sums;     // of a task: [filter row][k][produce]
-  Blocking runs;    // of the output rows of all images
+  int64_t window;        // elements of a window's row
+  int64_t produce;       // output channels in whole vectors
+  int64_t step;          // elements from a window to the next
+  int64_t row;           // elements of a padded row
+  int64_t rows_at_once;  // of outputs
+  int64_t sums;          // of a task: [filter row][k][produce]
+  Blocking runs;         // of the output rows of all images
+
+ private:
+  // A single one, if neighbours' windows lie apart.
+  int64_t rows_of_block(const Conv2dShape& shape, int64_t element) const {
+    if (shape.dilation.h > 1 || shape.stride.h > shape.kernel.h) return 1;
+    const int64_t pixels = smaller(kWindowPixels, kWindowBytes / (produce * element));
+    const int64_t rows = pixels / larger<int64_t>(1, shape.output.w);
+    return larger<int64_t>(1, smaller(shape.output.h, rows));
+  }
 };
 
 template <class T>
@@ -80,44 +96,61 @@ class WindowRowsWeightGrad {
 
  private:
   struct Scratch {
-    A *row, *gradients;
+    A *rows, *gradients;
 
     Scratch(const WindowRowsWeightGrad& gradient, Arena& arena)
-        : row(arena.take<A>(gradient.plan_.row)),
-          gradients(arena.take<A>(gradient.operands_.shape.output.w * gradient.plan_.produce)) {}
+        : rows(arena.take<A>(gradient.samples(gradient.plan_.rows_at_once) * gradient.plan_.row)),
+          gradients(arena.take<A>(gradient.plan_.rows_at_once * gradient.operands_.shape.output.w *
+                                  gradient.plan_.produce)) {}
   };
+
+  // Output rows [first, first + count) of an image.
+  struct Rows {
+    int64_t image, first, count;
+  };
+
+  // Rows of the input that so many output rows meet, a dilation apart.
+  int64_t samples(int64_t rows) const {
+    return (rows - 1) * operands_.lattice.h.stride + operands_.lattice.h.taps;
+  }
 
   A* take_partials(Arena& arena) const { return arena.take<A>(plan_.runs.count * plan_.sums); }
 
   void accumulate(int64_t run, const Scratch& scratch, A* sums) const {
     const Conv2dShape& shape = operands_.shape;
     fill_run(sums, A(0), plan_.sums);
-    const int64_t rows = shape.batch * shape.output.h, first = run * plan_.runs.size;
-    for (int64_t row = first; row < smaller(rows, first + plan_.runs.size); ++row)
-      add_row(row / shape.output.h, row % shape.output.h, scratch, sums);
-  }
-
-  // Rows of windows that lie in the padding add nothing.
-  void add_row(int64_t image, int64_t i, const Scratch& scratch, A* sums) const {
-    const CorrelationAxis& h = operands_.lattice.h;
-    const PixelRows<A> gradients = find_gradients(image, i, scratch.gradients);
-    for (int64_t r = 0; r < h.taps; ++r) {
-      const int64_t y = i * h.stride + h.offset + r * h.dilation;
-      if (y < 0 || y >= h.source) continue;
-      copy_row(image, y, scratch.row);
-      add_windows(gradients, scratch.row, sums + r * plan_.window * plan_.produce);
+    const int64_t last = smaller(shape.batch * shape.output.h, (run + 1) * plan_.runs.size);
+    for (int64_t row = run * plan_.runs.size, count; row < last; row += count) {
+      const int64_t i = row % shape.output.h;
+      count = smaller(plan_.rows_at_once, smaller(shape.output.h - i, last - row));
+      add_rows({row / shape.output.h, i, count}, scratch, sums);
     }
   }
 
-  void add_windows(const PixelRows<A>& gradients, const A* row, A* sums) const {
+  void add_rows(const Rows& rows, const Scratch& scratch, A* sums) const {
+    const CorrelationAxis& h = operands_.lattice.h;
+    const PixelRows<A> gradients = find_gradients(rows, scratch.gradients);
+    const int64_t y = rows.first * h.stride + h.offset;
+    for (int64_t i = 0; i < samples(rows.count); ++i)
+      copy_row(rows.image, y + i * h.dilation, scratch.rows + i * plan_.row);
+    for (int64_t r = 0; r < h.taps; ++r) {
+      add_windows(gradients, rows.count, scratch.rows + r * plan_.row,
+                  sums + r * plan_.window * plan_.produce);
+    }
+  }
+
+  // Several rows have gradients in one run, and fewer pixels than a block.
+  void add_windows(const PixelRows<A>& gradients, int64_t rows, const A* samples, A* sums) const {
     const int64_t columns = operands_.shape.output.w;
-    for (int64_t j = 0; j < columns; j += kGradPixels) {
+    for (int64_t j = 0; j < columns; j += kWindowPixels) {
       multiply<A>({.rows = plan_.window,
                    .columns = plan_.produce,
-                   .depth = smaller(kGradPixels, columns - j),
-                   .scalars = row + j * plan_.step,
+                   .depth = smaller(kWindowPixels, columns - j),
+                   .pieces = rows,
+                   .scalars = samples + j * plan_.step,
                    .scalar_panel = kTileRows,
                    .scalar_row = 1,
+                   .scalar_piece = operands_.lattice.h.stride * plan_.row,
                    .scalar_depth = plan_.step,
                    .vectors = gradients.data + j * gradients.row,
                    .vector_panel = kTileColumns<A>,
@@ -130,16 +163,20 @@ class WindowRowsWeightGrad {
     }
   }
 
-  // grad_output(j, o) of a row: where it lies, if its channels are whole vectors, else in `copy`.
-  PixelRows<A> find_gradients(int64_t image, int64_t i, A* copy) const {
+  // grad_output(pixel, o) of a few rows: where it lies, if its channels are whole vectors and its
+  // pixels at one distance, else in `copy`.
+  PixelRows<A> find_gradients(const Rows& rows, A* copy) const {
     const Strides4& stride = operands_.grad_output_stride;
-    const T* from = operands_.grad_output + image * stride.n + i * stride.h;
+    const int64_t columns = operands_.shape.output.w, channels = operands_.produce();
+    const T* from = operands_.grad_output + rows.image * stride.n + rows.first * stride.h;
     const auto* data = accumulators(from);
-    const int64_t channels = operands_.produce();
-    if (data != nullptr && stride.c == 1 && channels == plan_.produce) return {data, stride.w};
-    for (int64_t j = 0; j < operands_.shape.output.w; ++j) {
-      A* to = copy + j * plan_.produce;
-      load_run(from + j * stride.w, stride.c, to, channels);
+    const bool is_run = rows.count == 1 || stride.h == columns * stride.w;
+    if (data != nullptr && stride.c == 1 && channels == plan_.produce && is_run)
+      return {data, stride.w};
+    for (int64_t pixel = 0; pixel < rows.count * columns; ++pixel) {
+      A* to = copy + pixel * plan_.produce;
+      load_run(from + pixel / columns * stride.h + pixel % columns * stride.w, stride.c, to,
+               channels);
       fill_run(to + channels, A(0), plan_.produce - channels);
     }
     return {copy, plan_.produce};
@@ -147,10 +184,11 @@ class WindowRowsWeightGrad {
 
   // Row y of an image, with zeros for the samples of the padding.
   void copy_row(int64_t image, int64_t y, A* to) const {
-    const CorrelationAxis& w = operands_.lattice.w;
+    const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
     const Strides4& stride = operands_.input_stride;
     const int64_t channels = operands_.reduce(), samples = plan_.row / channels;
-    const Range valid = inside(samples, 1, w.offset, w.source);
+    const Range valid =
+        y >= 0 && y < h.source ? inside(samples, 1, w.offset, w.source) : Range{0, 0};
     const T* from =
         operands_.input + image * stride.n + y * stride.h + (w.offset + valid.first) * stride.w;
     fill_run(to, A(0), valid.first * channels);
