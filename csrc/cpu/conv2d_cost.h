@@ -84,22 +84,39 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
 
 // Whether an implicit matrix product copies rows instead of gathering patches.
 CNNOPS_INLINE bool copies_rows(const Conv2dProblem& problem) {
-  if (!problem.channels_last || problem.pass == Conv2dPass::kWeightGrad) return false;
-  const int64_t reduce = Conv2dCounts(problem).reduce;
-  const std::vector<CorrelationAxis> columns = correlation_lattices(problem).columns;
-  return !columns.empty() && has_window_rows(columns[0], reduce);
+  if (problem.pass == Conv2dPass::kWeightGrad) return false;
+  const Conv2dCounts counts(problem);
+  const Lattices lattices = correlation_lattices(problem);
+  if (lattices.rows.empty() || lattices.columns.empty()) return false;
+  return has_window_rows({lattices.rows[0], lattices.columns[0]}, counts.reduce, counts.produce,
+                         problem.channels_last);
+}
+
+// Channels fill vectors; rows are copied, or transposed, and so are results; the filter is read once
+// an image.
+CNNOPS_INLINE double copied_rows_cost(const Conv2dProblem& problem) {
+  constexpr double kCopy = 3, kWrite = 10, kTransposeRow = 20, kTransposeResult = 24, kFilter = 16;
+  const Conv2dCounts counts(problem);
+  const Pair map = lattice_size(problem);
+  const double filling =
+      double(round_up(counts.produce, lanes<float>)) / double(larger<int64_t>(1, counts.produce));
+  const double moved = problem.channels_last
+                           ? kCopy * counts.source + kWrite * counts.result
+                           : kTransposeRow * counts.source + kTransposeResult * counts.result;
+  return counts.products * (filling + kFilter / double(map.h * map.w)) + moved;
 }
 
 // Patches are gathered, a row of pixels or in channels_last a run of channels at a time, sums are
 // written, and the filter is read, or its gradient written, once an image. A weight gradient in
 // channels_last has to find its way from pixel to pixel.
 CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
-  constexpr double kGather = 2, kRow = 300, kRun = 180, kCopy = 3, kMove = 20, kWrite = 10,
-                   kPixel = 600, kFilter = 16;
+  constexpr double kGather = 2, kRow = 300, kRun = 180, kMove = 20, kWrite = 10, kPixel = 600,
+                   kFilter = 16;
   const Conv2dCounts counts(problem);
   const Conv2dShape& shape = problem.shape;
   const double patches = counts.products / double(larger<int64_t>(1, counts.produce));
   if (covers_whole_map(shape)) return counts.products + kMove * counts.result;
+  if (copies_rows(problem)) return copied_rows_cost(problem);
   const bool pointwise = shape.kernel.h * shape.kernel.w == 1;
   const double filter = pointwise ? 0
                                   : kFilter * counts.products /
@@ -113,10 +130,7 @@ CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
   const double run =
       double(larger<int64_t>(1, counts.reduce)) * double(dense ? shape.kernel.w : int64_t(1));
   const bool is_gradient = problem.pass == Conv2dPass::kWeightGrad;
-  const double copied = counts.source * double(shape.kernel.h) / double(shape.stride.h);
-  const double gathering = pointwise              ? 0
-                           : copies_rows(problem) ? kCopy * copied
-                                                  : patches * (kGather + kRun / run);
+  const double gathering = pointwise ? 0 : patches * (kGather + kRun / run);
   const double walking = is_gradient ? kPixel * double(shape.output.h * shape.output.w) : 0;
   const int64_t in_vectors =
       is_gradient ? shape.in_channels / shape.groups * shape.kernel.h * shape.kernel.w

@@ -40,12 +40,28 @@ bool has_channel_vectors(const Correlation& lattice, int64_t depth, int64_t prod
   return 5 * round_up(pixels, lanes<A>) * produce > 6 * pixels * round_up(produce, lanes<A>);
 }
 
-// Whether patches are read in padded copies of rows, in channels_last: where a row of a window is a
-// run of samples, that neighbours share, and rows of pixels fill a tile.
+// Whether patches are read in padded copies of rows: where a row of a window is a run of samples that
+// neighbours share, and rows of pixels fill a tile.
 CNNOPS_INLINE bool has_window_rows(const CorrelationAxis& w, int64_t reduce) {
-  constexpr int64_t kPixels = 10;
-  return w.taps > 1 && w.dilation == 1 && w.stride <= w.taps && w.count >= kPixels &&
-         w.taps * reduce <= kBlockDepth;
+  constexpr int64_t kLeastPixels = 10, kMostPixels = 512;
+  return w.taps > 1 && w.dilation == 1 && w.stride <= w.taps && w.count >= kLeastPixels &&
+         w.count <= kMostPixels && w.taps * reduce <= kBlockDepth;
+}
+// In contiguous tensors rows are transposed, and so are the results: for few channels of small maps.
+CNNOPS_INLINE bool has_window_rows(const Correlation& lattice, int64_t reduce, int64_t produce,
+                                   bool channels_last) {
+  constexpr int64_t kFewChannels = 8, kSmallMap = 256;
+  if (!has_window_rows(lattice.w, reduce)) return false;
+  return channels_last || (reduce <= kFewChannels && produce >= lanes<float> &&
+                           lattice.h.count * lattice.w.count <= kSmallMap && lattice.h.step == 1 &&
+                           lattice.w.step == 1);
+}
+// Elements of such a row, and how many of them a few rows of pixels meet, a dilation apart.
+CNNOPS_INLINE int64_t window_row(const CorrelationAxis& w, int64_t reduce) {
+  return ((w.count - 1) * w.stride + w.taps) * reduce;
+}
+CNNOPS_INLINE int64_t window_samples(const CorrelationAxis& h, int64_t rows) {
+  return (rows - 1) * h.stride + h.taps;
 }
 
 template <class T>
@@ -57,14 +73,19 @@ class CorrelationPlan {
                   bool channels_last)
       : map_pixels(lattice.h.count * lattice.w.count),
         depth(operands.reduce * lattice.h.taps * lattice.w.taps),
-        channel_vectors(has_channel_vectors<A>(lattice, depth, operands.produce, channels_last)),
+        window_rows(has_window_rows(lattice, operands.reduce, operands.produce, channels_last)),
+        channel_vectors(window_rows ||
+                        has_channel_vectors<A>(lattice, depth, operands.produce, channels_last)),
         width(channel_vectors ? kTileColumns<A> : int64_t(kTileRows)),
-        pixels(blocking(map_pixels, kBlockPixels, channel_vectors ? kTileRows : kTileColumns<A>)),
+        pixels(window_rows ? whole_rows(lattice)
+                           : blocking(map_pixels, kBlockPixels,
+                                      channel_vectors ? kTileRows : kTileColumns<A>)),
         channels(blocking(operands.produce, kBlockChannels, width)),
         images(blocking(operands.batch, images_of_block(operands), 1)),
-        window_rows(channels_last && has_window_rows(lattice.w, operands.reduce)),
-        depth_block(window_rows ? whole_rows(lattice.h.taps, operands.reduce * lattice.w.taps)
+        depth_block(window_rows ? whole_rows_of_filter(lattice, operands.reduce)
                                 : blocking(depth, kBlockDepth, 1).size),
+        patches(window_rows ? rows_of_task(lattice, operands.reduce)
+                            : block_pixels() * depth_block),
         tasks(images.count * operands.groups * pixels.count * channels.count) {}
 
   PackedFilter<A> take_filter(Arena& arena, int64_t groups, int64_t produce) const {
@@ -77,16 +98,28 @@ class CorrelationPlan {
   }
 
   int64_t map_pixels, depth;
-  bool channel_vectors;
+  bool window_rows, channel_vectors;
   int64_t width;  // of a panel of the filter
   Blocking pixels, channels, images;
-  bool window_rows;
-  int64_t depth_block, tasks;
+  int64_t depth_block;
+  int64_t patches;  // elements of a task's patches, or of the rows that hold them
+  int64_t tasks;
 
  private:
-  // A block of so many rows of the filter.
-  static int64_t whole_rows(int64_t rows, int64_t row_depth) {
-    return blocking(rows, kBlockDepth / row_depth, 1).size * row_depth;
+  // Blocks of whole rows of pixels: of a single one, if their windows lie apart.
+  static Blocking whole_rows(const Correlation& lattice) {
+    const CorrelationAxis& h = lattice.h;
+    const bool apart = h.dilation > 1 || h.stride > h.taps;
+    const int64_t most = apart ? 1 : larger<int64_t>(1, kBlockPixels / lattice.w.count);
+    const Blocking rows = blocking(h.count, most, 1);
+    return {rows.size * lattice.w.count, rows.count};
+  }
+  int64_t rows_of_task(const Correlation& lattice, int64_t reduce) const {
+    return window_samples(lattice.h, pixels.size / lattice.w.count) * window_row(lattice.w, reduce);
+  }
+  static int64_t whole_rows_of_filter(const Correlation& lattice, int64_t reduce) {
+    const int64_t row = lattice.w.taps * reduce;
+    return blocking(lattice.h.taps, kBlockDepth / row, 1).size * row;
   }
 
   // As many as fill a block of pixels, but not so many that too few tasks are left, unless a tile's
@@ -108,7 +141,7 @@ struct CorrelationScratch {
   typename PatchColumns<T>::Segment* segments;
 
   CorrelationScratch(const CorrelationPlan<T>& plan, Arena& arena)
-      : patches(arena.take<Accumulate<T>>(plan.block_pixels() * plan.depth_block)),
+      : patches(arena.take<Accumulate<T>>(plan.patches)),
         sums(arena.take<Accumulate<T>>(plan.block_pixels() *
                                        round_up(plan.channels.size, kTileColumns<Accumulate<T>>))),
         bias(arena.take<Accumulate<T>>(plan.channels.size * kTileColumns<Accumulate<T>>)),

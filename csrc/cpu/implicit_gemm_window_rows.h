@@ -1,8 +1,9 @@
-// The implicit matrix product of results in channels_last whose windows' rows are runs of samples
-// that neighbours share. Nothing is gathered: the rows that a row of pixels meets are copied, padded
-// with zeros, and its windows are a matrix whose rows overlap.
+// The implicit matrix product with channels in vectors where the rows of windows are runs of samples
+// that neighbours share. Nothing is gathered: the rows of the source that a task meets are copied,
+// channels innermost and padded with zeros, and the windows of a row of pixels are a matrix whose
+// rows overlap.
 //
-//   rows[filter row][column of the source * channels + channel]
+//   rows[row][column of the source * channels + channel]
 //
 // A filter row of pixel j starts at j * stride * channels. The order of a sum is that of gathered
 // patches.
@@ -22,47 +23,48 @@ class WindowRows {
                   const CorrelationTask&, const CorrelationScratch<T>& scratch) {
     const ChannelSums<T> sums(operands, lattice, task, scratch);
     for (int64_t image = 0; image < task.images; ++image) {
-      const WindowRows call(patch_source(operands, lattice, task, image), filter, task, sums,
-                            scratch.patches);
-      const int64_t columns = lattice.w.count;
-      for (int64_t p = 0, count; p < task.pixels; p += count) {
-        const int64_t pixel = task.first_pixel + p;
-        count = smaller(columns - pixel % columns, task.pixels - p);
-        call.run({pixel / columns, pixel % columns, count, image * task.pixels + p});
-      }
+      const PatchSource<T> source = patch_source(operands, lattice, task, image);
+      const WindowRows call(source, filter, task, sums, scratch.patches);
+      call.run(image * task.pixels);
     }
     sums.write();
   }
 
  private:
-  // `count` pixels of row i of the lattice, from column j on; `place` is the first one's in the
-  // task.
-  struct PixelRow {
-    int64_t i, j, count, place;
-  };
-
   WindowRows(const PatchSource<T>& source, const PackedFilter<A>& filter,
              const CorrelationTask& task, const ChannelSums<T>& sums, A* rows)
-      : source_(source), filter_(filter), task_(task), sums_(sums), rows_(rows) {}
+      : source_(source),
+        filter_(filter),
+        task_(task),
+        sums_(sums),
+        rows_(rows),
+        window_(source.lattice.w.taps * source.channels),
+        step_(source.lattice.w.stride * source.channels),
+        length_(window_row(source.lattice.w, source.channels)) {}
+
+  // A task has whole rows of pixels; `place` is that of the image's first one among its pixels.
+  void run(int64_t place) const {
+    const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
+    const int64_t first = task_.first_pixel / w.count, rows = task_.pixels / w.count;
+    const int64_t y = first * h.stride + h.offset;
+    for (int64_t i = 0; i < window_samples(h, rows); ++i)
+      copy_row(y + i * h.dilation, rows_ + i * length_);
+    for (int64_t i = 0; i < rows; ++i)
+      multiply_row(rows_ + i * h.stride * length_, place + i * w.count);
+  }
 
   // Blocks of k hold whole rows of the filter.
-  void run(const PixelRow& pixels) const {
-    const CorrelationAxis& w = source_.lattice.w;
-    const int64_t depth = w.taps * source_.channels, step = w.stride * source_.channels;
-    const int64_t length = (pixels.count - 1) * step + depth;
+  void multiply_row(const A* rows, int64_t place) const {
     for (int64_t k = 0; k < filter_.depth; k += filter_.block) {
-      const int64_t pieces = filter_.depth_from(k) / depth;
-      for (int64_t r = 0; r < pieces; ++r)
-        copy_row(pixels, k / depth + r, length / source_.channels, rows_ + r * length);
-      const BlockStart<A> start = sums_.start(k, pixels.place);
-      multiply<A>({.rows = pixels.count,
+      const BlockStart<A> start = sums_.start(k, place);
+      multiply<A>({.rows = source_.lattice.w.count,
                    .columns = sums_.columns(),
-                   .depth = depth,
-                   .pieces = pieces,
-                   .scalars = rows_,
-                   .scalar_panel = kTileRows * step,
-                   .scalar_row = step,
-                   .scalar_piece = length,
+                   .depth = window_,
+                   .pieces = filter_.depth_from(k) / window_,
+                   .scalars = rows + k / window_ * length_,
+                   .scalar_panel = kTileRows * step_,
+                   .scalar_row = step_,
+                   .scalar_piece = length_,
                    .scalar_depth = 1,
                    .vectors = filter_.at(task_.group, task_.first_channel / filter_.width, k),
                    .vector_panel = filter_.panel_stride(k),
@@ -70,36 +72,39 @@ class WindowRows {
                    .start = start.data,
                    .start_panel = start.panel,
                    .start_row = start.row,
-                   .sums = sums_.at(pixels.place),
+                   .sums = sums_.at(place),
                    .sums_row = sums_.row(),
-                   .ahead = k == 0 ? results_ahead(pixels) : Ahead()});
+                   .ahead = k == 0 ? results_ahead(place) : Ahead()});
     }
   }
 
   // The results behind those of a first tile: so short a sum waits for the memory it is written to.
-  Ahead results_ahead(const PixelRow& pixels) const {
+  Ahead results_ahead(int64_t place) const {
     Ahead ahead;
     if (sums_.are_in_result()) {
-      ahead.add(sums_.at(pixels.place) + kTileRows * kTileColumns<A>, pixels.count * sums_.row());
+      ahead.add(sums_.at(place) + kTileRows * kTileColumns<A>,
+                source_.lattice.w.count * sums_.row());
     }
     return ahead;
   }
 
-  // `columns` samples of the source's row that filter row r meets.
-  void copy_row(const PixelRow& pixels, int64_t r, int64_t columns, A* to) const {
+  // Row y of the source, with zeros for the samples of the padding.
+  void copy_row(int64_t y, A* to) const {
     const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
-    const int64_t y = pixels.i * h.stride + h.offset + r * h.dilation;
-    const int64_t x = pixels.j * w.stride + w.offset, channels = source_.channels;
-    const Range valid = y >= 0 && y < h.source ? inside(columns, 1, x, w.source) : Range{0, 0};
+    const int64_t channels = source_.channels, columns = length_ / channels;
+    const Range valid =
+        y >= 0 && y < h.source ? inside(columns, 1, w.offset, w.source) : Range{0, 0};
     fill_run(to, A(0), valid.first * channels);
     fill_run(to + valid.last * channels, A(0), (columns - valid.last) * channels);
     const T* from =
-        source_.data + y * source_.row_stride + (x + valid.first) * source_.column_stride;
+        source_.data + y * source_.row_stride + (w.offset + valid.first) * source_.column_stride;
     copy_pixels(from, valid.last - valid.first, to + valid.first * channels);
   }
 
   void copy_pixels(const T* from, int64_t count, A* to) const {
     const int64_t channels = source_.channels;
+    if (source_.column_stride == 1)
+      return transpose_copy(from, source_.channel_stride, to, channels, channels, count);
     if (source_.channel_stride == 1 && source_.column_stride == channels)
       return copy_run(from, to, count * channels);
     for (int64_t i = 0; i < count; ++i) {
@@ -113,6 +118,9 @@ class WindowRows {
   const CorrelationTask& task_;
   const ChannelSums<T>& sums_;
   A* rows_;
+  int64_t window_;  // elements of a window's row
+  int64_t step_;    // from a window to the next
+  int64_t length_;  // of a row
 };
 
 }  // namespace cnnops::CNNOPS_TARGET
