@@ -1,6 +1,6 @@
-// The weight gradient of channels_last tensors where few channels meet. The samples of a window's row
-// follow each other there, so that all windows of a row are a matrix whose rows overlap, and nothing
-// is gathered:
+// The weight gradient where few channels meet, of channels_last tensors or of transposed rows of
+// others. The samples of a window's row follow each other there, so that all windows of a row are a
+// matrix whose rows overlap, and nothing is gathered:
 //
 //   grad_weight(o, r, k) = sum_{i, j} grad_output(i, j, o) * row(i, r)[j * stride * channels + k]
 //
@@ -19,14 +19,17 @@ inline constexpr int64_t kWindowSums = 65536;
 
 // Pixels whose products are summed in registers, and bytes of their gradients, which every row of the
 // filter reads from the L1 cache: at most, unless a single row has more.
-inline constexpr int64_t kWindowPixels = 256, kWindowBytes = 16 << 10;
+inline constexpr int64_t kWindowPixels = 256, kWindowBytes = 32 << 10;
 
 // Whether a weight gradient is made of them: windows share samples, channels fill vectors, and there
-// are not too many sums.
+// are not too many sums. Contiguous tensors are transposed for it, if channels are few and taps many.
 CNNOPS_INLINE bool has_window_rows(const Conv2dProblem& problem) {
+  constexpr int64_t kFewChannels = 8, kManyTaps = 25;
   const Conv2dShape& shape = problem.shape;
-  return problem.channels_last && shape.groups == 1 && shape.kernel.w > 1 &&
-         shape.dilation.w == 1 && shape.out_channels >= lanes<float> &&
+  const bool is_worth_transposing =
+      shape.in_channels <= kFewChannels && shape.kernel.h * shape.kernel.w >= kManyTaps;
+  return (problem.channels_last || is_worth_transposing) && shape.groups == 1 &&
+         shape.kernel.w > 1 && shape.dilation.w == 1 && shape.out_channels >= lanes<float> &&
          shape.kernel.h * shape.kernel.w * shape.in_channels *
                  round_up(shape.out_channels, lanes<float>) <=
              kWindowSums;
@@ -173,6 +176,11 @@ class WindowRowsWeightGrad {
     const bool is_run = rows.count == 1 || stride.h == columns * stride.w;
     if (data != nullptr && stride.c == 1 && channels == plan_.produce && is_run)
       return {data, stride.w};
+    if (stride.w == 1 && is_run) {
+      if (channels < plan_.produce) fill_run(copy, A(0), rows.count * columns * plan_.produce);
+      transpose_copy(from, stride.c, copy, plan_.produce, channels, rows.count * columns);
+      return {copy, plan_.produce};
+    }
     for (int64_t pixel = 0; pixel < rows.count * columns; ++pixel) {
       A* to = copy + pixel * plan_.produce;
       load_run(from + pixel / columns * stride.h + pixel % columns * stride.w, stride.c, to,
@@ -195,6 +203,7 @@ class WindowRowsWeightGrad {
     fill_run(to + valid.last * channels, A(0), (samples - valid.last) * channels);
     to += valid.first * channels;
     const int64_t count = valid.last - valid.first;
+    if (stride.w == 1) return transpose_copy(from, stride.c, to, channels, channels, count);
     if (stride.c == 1 && stride.w == channels) return copy_run(from, to, count * channels);
     for (int64_t x = 0; x < count; ++x)
       load_run(from + x * stride.w, stride.c, to + x * channels, channels);
