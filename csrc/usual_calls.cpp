@@ -85,7 +85,7 @@ class Arguments {
   bool are_usual_ = true;
 };
 
-// Whether Python has to see the call: modes, transforms, forward-mode AD, autocast.
+// Whether Python has to see the call: modes, transforms, forward-mode differentiation.
 bool is_intercepted() {
   return at::impl::torch_function_mode_enabled() ||
          c10::impl::tls_is_dispatch_key_included(

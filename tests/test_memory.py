@@ -12,6 +12,7 @@ ops = torch.ops.cnnops
 KERNEL_3 = ConvCase("kernel_3", (4, 16, 64, 64), (24, 16, 3, 3), padding=(1, 1, 1, 1))
 STRIDED = ConvCase("strided", (4, 16, 64, 64), (16, 16, 3, 3), (2, 2), (1, 1, 1, 1))
 DEPTHWISE = ConvCase("depthwise", (4, 32, 64, 64), (32, 1, 3, 3), (1, 1), (1, 1, 1, 1), groups=32)
+TALL = ConvCase("tall", (1, 4, 2600, 500), (16, 4, 2000, 3), padding=(0, 0, 1, 1))
 VGG = ConvCase("vgg", (1, 64, 224, 224), (64, 64, 3, 3), padding=(1, 1, 1, 1))
 
 
@@ -89,6 +90,15 @@ def test_workspace_is_bounded(which):
         case = ConvCase("", (batch, *VGG.input[1:]), VGG.weight, padding=VGG.padding)
         for capability in CAPABILITIES:
             assert max(planned(which, case, torch.float32, capability).values()) < im2col / 10
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("which", ["forward", "weight_grad"])
+def test_rows_under_a_tall_filter_are_not_copied_at_once(which):
+    """They are almost the whole source."""
+    source = 4 * 2600 * 500 * 4
+    planned = workspaces(which, TALL, torch.float32, torch.device("cpu"), torch.channels_last)
+    assert max(planned.values()) < source / 2
 
 
 @pytest.mark.parametrize("layout", [name for name, _ in layouts(torch.zeros(1, 1, 1, 1))])

@@ -28,8 +28,10 @@ CNNOPS_INLINE bool has_window_rows(const Conv2dProblem& problem) {
   const Conv2dShape& shape = problem.shape;
   const bool is_worth_transposing =
       shape.in_channels <= kFewChannels && shape.kernel.h * shape.kernel.w >= kManyTaps;
+  const int64_t row = ((shape.output.w - 1) * shape.stride.w + shape.kernel.w) * shape.in_channels;
   return (problem.channels_last || is_worth_transposing) && shape.groups == 1 &&
-         shape.kernel.w > 1 && shape.dilation.w == 1 && shape.out_channels >= lanes<float> &&
+         shape.kernel.h <= kRowsElements / larger<int64_t>(1, row) && shape.kernel.w > 1 &&
+         shape.dilation.w == 1 && shape.out_channels >= lanes<float> &&
          shape.kernel.h * shape.kernel.w * shape.in_channels *
                  round_up(shape.out_channels, lanes<float>) <=
              kWindowSums;
@@ -42,8 +44,9 @@ class WindowRowsPlan {
       : window(operands.reduce() * operands.shape.kernel.w),
         produce(round_up(operands.produce(), lanes<Accumulate<T>>)),
         step(operands.shape.stride.w * operands.reduce()),
-        row((operands.shape.output.w - 1) * step + window),
-        rows_at_once(rows_of_block(operands.shape, int64_t(sizeof(Accumulate<T>)))),
+        row(larger<int64_t>(1, window_row(operands.lattice.w, operands.reduce()))),
+        rows_at_once(rows_of_block(operands.shape.output, rows_that_share(operands.lattice.h, row),
+                                   int64_t(sizeof(Accumulate<T>)))),
         sums(operands.shape.kernel.h * window * produce) {
     const int64_t rows = operands.shape.batch * operands.shape.output.h;
     const int64_t worthwhile = rows * operands.shape.output.w / kRunPixels;
@@ -63,12 +66,11 @@ class WindowRowsPlan {
   Blocking runs;         // of the output rows of all images
 
  private:
-  // A single one, if neighbours' windows lie apart.
-  int64_t rows_of_block(const Conv2dShape& shape, int64_t element) const {
-    if (shape.dilation.h > 1 || shape.stride.h > shape.kernel.h) return 1;
+  // Of an output whose rows can `share` those of the input, with elements of so many bytes.
+  int64_t rows_of_block(Pair output, int64_t share, int64_t element) const {
     const int64_t pixels = smaller(kWindowPixels, kWindowBytes / (produce * element));
-    const int64_t rows = pixels / larger<int64_t>(1, shape.output.w);
-    return larger<int64_t>(1, smaller(shape.output.h, rows));
+    const int64_t rows = pixels / larger<int64_t>(1, output.w);
+    return larger<int64_t>(1, smaller(output.h, smaller(share, rows)));
   }
 };
 
@@ -102,7 +104,9 @@ class WindowRowsWeightGrad {
     A *rows, *gradients;
 
     Scratch(const WindowRowsWeightGrad& gradient, Arena& arena)
-        : rows(arena.take<A>(gradient.samples(gradient.plan_.rows_at_once) * gradient.plan_.row)),
+        : rows(arena.take<A>(
+              window_samples(gradient.operands_.lattice.h, gradient.plan_.rows_at_once) *
+              gradient.plan_.row)),
           gradients(arena.take<A>(gradient.plan_.rows_at_once * gradient.operands_.shape.output.w *
                                   gradient.plan_.produce)) {}
   };
@@ -111,11 +115,6 @@ class WindowRowsWeightGrad {
   struct Rows {
     int64_t image, first, count;
   };
-
-  // Rows of the input that so many output rows meet, a dilation apart.
-  int64_t samples(int64_t rows) const {
-    return (rows - 1) * operands_.lattice.h.stride + operands_.lattice.h.taps;
-  }
 
   A* take_partials(Arena& arena) const { return arena.take<A>(plan_.runs.count * plan_.sums); }
 
@@ -134,7 +133,7 @@ class WindowRowsWeightGrad {
     const CorrelationAxis& h = operands_.lattice.h;
     const PixelRows<A> gradients = find_gradients(rows, scratch.gradients);
     const int64_t y = rows.first * h.stride + h.offset;
-    for (int64_t i = 0; i < samples(rows.count); ++i)
+    for (int64_t i = 0; i < window_samples(h, rows.count); ++i)
       copy_row(rows.image, y + i * h.dilation, scratch.rows + i * plan_.row);
     for (int64_t r = 0; r < h.taps; ++r) {
       add_windows(gradients, rows.count, scratch.rows + r * plan_.row,

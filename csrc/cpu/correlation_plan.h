@@ -40,28 +40,37 @@ bool has_channel_vectors(const Correlation& lattice, int64_t depth, int64_t prod
   return 5 * round_up(pixels, lanes<A>) * produce > 6 * pixels * round_up(produce, lanes<A>);
 }
 
-// Whether patches are read in padded copies of rows: where a row of a window is a run of samples that
-// neighbours share, and rows of pixels fill a tile.
-CNNOPS_INLINE bool has_window_rows(const CorrelationAxis& w, int64_t reduce) {
-  constexpr int64_t kLeastPixels = 10, kMostPixels = 512;
-  return w.taps > 1 && w.dilation == 1 && w.stride <= w.taps && w.count >= kLeastPixels &&
-         w.count <= kMostPixels && w.taps * reduce <= kBlockDepth;
-}
-// In contiguous tensors rows are transposed, and so are the results: for few channels of small maps.
-CNNOPS_INLINE bool has_window_rows(const Correlation& lattice, int64_t reduce, int64_t produce,
-                                   bool channels_last) {
-  constexpr int64_t kFewChannels = 8, kSmallMap = 256;
-  if (!has_window_rows(lattice.w, reduce)) return false;
-  return channels_last || (reduce <= kFewChannels && produce >= lanes<float> &&
-                           lattice.h.count * lattice.w.count <= kSmallMap && lattice.h.step == 1 &&
-                           lattice.w.step == 1);
-}
-// Elements of such a row, and how many of them a few rows of pixels meet, a dilation apart.
+// Elements of the rows that a task copies instead of gathering patches from them, at most.
+inline constexpr int64_t kRowsElements = 65536;
+
+// Elements of a row that a row of pixels meets.
 CNNOPS_INLINE int64_t window_row(const CorrelationAxis& w, int64_t reduce) {
   return ((w.count - 1) * w.stride + w.taps) * reduce;
 }
+// Rows that a few rows of pixels meet, a dilation apart.
 CNNOPS_INLINE int64_t window_samples(const CorrelationAxis& h, int64_t rows) {
   return (rows - 1) * h.stride + h.taps;
+}
+// Rows of pixels that may share them: a single one, if their windows lie apart.
+CNNOPS_INLINE int64_t rows_that_share(const CorrelationAxis& h, int64_t row) {
+  if (h.dilation > 1 || h.stride > h.taps) return 1;
+  return larger<int64_t>(1, (kRowsElements / row - h.taps) / h.stride + 1);
+}
+
+// Whether patches are read in padded copies of rows: where a row of a window is a run of samples that
+// neighbours share, and rows of pixels fill a tile. In contiguous tensors rows are transposed, and so
+// are the results: for few channels of small maps.
+CNNOPS_INLINE bool has_window_rows(const Correlation& lattice, int64_t reduce, int64_t produce,
+                                   bool channels_last) {
+  constexpr int64_t kLeastPixels = 10, kMostPixels = 512, kFewChannels = 8, kSmallMap = 256;
+  const CorrelationAxis &h = lattice.h, &w = lattice.w;
+  if (w.taps == 1 || w.dilation != 1 || w.stride > w.taps || w.taps * reduce > kBlockDepth ||
+      w.count < kLeastPixels || w.count > kMostPixels ||
+      h.taps > kRowsElements / window_row(w, reduce)) {
+    return false;
+  }
+  return channels_last || (reduce <= kFewChannels && produce >= lanes<float> &&
+                           h.count * w.count <= kSmallMap && h.step == 1 && w.step == 1);
 }
 
 template <class T>
@@ -77,7 +86,7 @@ class CorrelationPlan {
         channel_vectors(window_rows ||
                         has_channel_vectors<A>(lattice, depth, operands.produce, channels_last)),
         width(channel_vectors ? kTileColumns<A> : int64_t(kTileRows)),
-        pixels(window_rows ? whole_rows(lattice)
+        pixels(window_rows ? whole_rows(lattice, operands.reduce)
                            : blocking(map_pixels, kBlockPixels,
                                       channel_vectors ? kTileRows : kTileColumns<A>)),
         channels(blocking(operands.produce, kBlockChannels, width)),
@@ -106,12 +115,11 @@ class CorrelationPlan {
   int64_t tasks;
 
  private:
-  // Blocks of whole rows of pixels: of a single one, if their windows lie apart.
-  static Blocking whole_rows(const Correlation& lattice) {
-    const CorrelationAxis& h = lattice.h;
-    const bool apart = h.dilation > 1 || h.stride > h.taps;
-    const int64_t most = apart ? 1 : larger<int64_t>(1, kBlockPixels / lattice.w.count);
-    const Blocking rows = blocking(h.count, most, 1);
+  // Blocks of whole rows of pixels.
+  static Blocking whole_rows(const Correlation& lattice, int64_t reduce) {
+    const int64_t share = rows_that_share(lattice.h, window_row(lattice.w, reduce));
+    const int64_t most = larger<int64_t>(1, smaller(share, kBlockPixels / lattice.w.count));
+    const Blocking rows = blocking(lattice.h.count, most, 1);
     return {rows.size * lattice.w.count, rows.count};
   }
   int64_t rows_of_task(const Correlation& lattice, int64_t reduce) const {
