@@ -92,7 +92,6 @@ def test_workspace_is_bounded(which):
             assert max(planned(which, case, torch.float32, capability).values()) < im2col / 10
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("which", ["forward", "weight_grad"])
 def test_rows_under_a_tall_filter_are_not_copied_at_once(which):
     """They are almost the whole source."""
