@@ -87,10 +87,11 @@ class Arguments {
 
 // Whether Python has to see the call: modes, transforms, forward-mode differentiation.
 bool is_intercepted() {
+  constexpr uint64_t kForwardLevel = 0;  // There is no other one.
   return at::impl::torch_function_mode_enabled() ||
          c10::impl::tls_is_dispatch_key_included(
              c10::DispatchKey::FuncTorchDynamicLayerFrontMode) ||
-         torch::autograd::ForwardADLevel::has_any_level();
+         torch::autograd::ForwardADLevel::try_get_by_idx(kForwardLevel) != nullptr;
 }
 
 bool is_any_autocast_enabled() {
