@@ -3,7 +3,7 @@
 #pragma once
 
 #include "blocking.h"
-#include "conv2d_window_rows.h"
+#include "conv2d_window_rows_weight_grad.h"
 #include "gemm_tile.h"
 #include "whole_map.h"
 

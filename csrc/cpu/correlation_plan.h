@@ -9,7 +9,7 @@
 #include "blocking.h"
 #include "gemm_tile.h"
 #include "packed_filter.h"
-#include "patches.h"
+#include "window_rows.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -38,23 +38,6 @@ bool has_channel_vectors(const Correlation& lattice, int64_t depth, int64_t prod
   if (lattice.h.step != 1 || lattice.w.step != 1 || depth < kDeep) return false;
   const int64_t pixels = lattice.h.count * lattice.w.count;
   return 5 * round_up(pixels, lanes<A>) * produce > 6 * pixels * round_up(produce, lanes<A>);
-}
-
-// Elements of the rows that a task copies instead of gathering patches from them, at most.
-inline constexpr int64_t kRowsElements = 65536;
-
-// Elements of a row that a row of pixels meets.
-CNNOPS_INLINE int64_t window_row(const CorrelationAxis& w, int64_t reduce) {
-  return ((w.count - 1) * w.stride + w.taps) * reduce;
-}
-// Rows that a few rows of pixels meet, a dilation apart.
-CNNOPS_INLINE int64_t window_samples(const CorrelationAxis& h, int64_t rows) {
-  return (rows - 1) * h.stride + h.taps;
-}
-// Rows of pixels that may share them: a single one, if their windows lie apart.
-CNNOPS_INLINE int64_t rows_that_share(const CorrelationAxis& h, int64_t row) {
-  if (h.dilation > 1 || h.stride > h.taps) return 1;
-  return larger<int64_t>(1, (kRowsElements / row - h.taps) / h.stride + 1);
 }
 
 // Whether patches are read in padded copies of rows: where a row of a window is a run of samples that

@@ -1,12 +1,6 @@
 // The implicit matrix product with channels in vectors where the rows of windows are runs of samples
-// that neighbours share. Nothing is gathered: the rows of the source that a task meets are copied,
-// channels innermost and padded with zeros, and the windows of a row of pixels are a matrix whose
-// rows overlap.
-//
-//   rows[row][column of the source * channels + channel]
-//
-// A filter row of pixel j starts at j * stride * channels. The order of a sum is that of gathered
-// patches.
+// that neighbours share: a task copies the rows it meets (window_rows.h) and gathers nothing. The
+// order of a sum is that of gathered patches.
 #pragma once
 
 #include "implicit_gemm_channel_sums.h"
@@ -46,9 +40,7 @@ class WindowRows {
   void run(int64_t place) const {
     const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
     const int64_t first = task_.first_pixel / w.count, rows = task_.pixels / w.count;
-    const int64_t y = first * h.stride + h.offset;
-    for (int64_t i = 0; i < window_samples(h, rows); ++i)
-      copy_row(y + i * h.dilation, rows_ + i * length_);
+    copy_window_rows(source_, first, rows, rows_);
     for (int64_t i = 0; i < rows; ++i)
       multiply_row(rows_ + i * h.stride * length_, place + i * w.count);
   }
@@ -86,31 +78,6 @@ class WindowRows {
                 source_.lattice.w.count * sums_.row());
     }
     return ahead;
-  }
-
-  // Row y of the source, with zeros for the samples of the padding.
-  void copy_row(int64_t y, A* to) const {
-    const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
-    const int64_t channels = source_.channels, columns = length_ / channels;
-    const Range valid =
-        y >= 0 && y < h.source ? inside(columns, 1, w.offset, w.source) : Range{0, 0};
-    fill_run(to, A(0), valid.first * channels);
-    fill_run(to + valid.last * channels, A(0), (columns - valid.last) * channels);
-    const T* from =
-        source_.data + y * source_.row_stride + (w.offset + valid.first) * source_.column_stride;
-    copy_pixels(from, valid.last - valid.first, to + valid.first * channels);
-  }
-
-  void copy_pixels(const T* from, int64_t count, A* to) const {
-    const int64_t channels = source_.channels;
-    if (source_.column_stride == 1)
-      return transpose_copy(from, source_.channel_stride, to, channels, channels, count);
-    if (source_.channel_stride == 1 && source_.column_stride == channels)
-      return copy_run(from, to, count * channels);
-    for (int64_t i = 0; i < count; ++i) {
-      load_run(from + i * source_.column_stride, source_.channel_stride, to + i * channels,
-               channels);
-    }
   }
 
   const PatchSource<T> source_;

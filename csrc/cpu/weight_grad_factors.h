@@ -39,7 +39,7 @@ class PixelFactors {
   static Ahead ahead_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                         const PixelBlock& next) {
     Ahead ahead;
-    add_next(input_of(operands, task, next.first_image), operands.input_stride,
+    add_next(input_of(operands, task.group, next.first_image), operands.input_stride,
              {task.first_k, task.depth}, next, ahead);
     add_next(gradients_of(operands, task, next.first_image), operands.grad_output_stride,
              {0, task.channels}, next, ahead);
@@ -66,7 +66,9 @@ class PixelFactors {
   // Products read whole vectors of patches.
   Rows find_patches(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                     const PixelBlock& block) const {
-    const auto source = [&](int64_t i) { return input_of(operands, task, block.first_image + i); };
+    const auto source = [&](int64_t i) {
+      return input_of(operands, task.group, block.first_image + i);
+    };
     const Rows there = rows_in(source(0), operands.input_stride, block);
     if (there.data != nullptr && task.depth % lanes<A> == 0)
       return {there.data + task.first_k, there.row};
@@ -127,8 +129,8 @@ class MapFactors {
                               const PixelBlock& block) const {
     const int64_t row = row_pitch<A>(task.depth);
     for (int64_t i = 0; i < block.images; ++i) {
-      transpose_patches(operands, input_of(operands, task, block.first_image + i), task, block,
-                        patches_ + i * block.pixels * row);
+      transpose_patches(operands, input_of(operands, task.group, block.first_image + i), task,
+                        block, patches_ + i * block.pixels * row);
     }
     clear_behind(patches_, block.all_pixels(), row, task.depth);
     const Gradients gradients = find_gradients(operands, task, block);
@@ -141,7 +143,7 @@ class MapFactors {
     Ahead ahead;
     if (next.pixels < operands.pixels() || !reads_single_samples(operands.lattice)) return ahead;
     for (int64_t i = next.first_image; i < next.first_image + next.images; ++i) {
-      ahead.add(input_of(operands, task, i).data + task.first_k * operands.input_stride.c,
+      ahead.add(input_of(operands, task.group, i).data + task.first_k * operands.input_stride.c,
                 task.depth * operands.input_stride.c);
       ahead.add(gradients_of(operands, task, i).data,
                 task.channels * operands.grad_output_stride.c);

@@ -119,10 +119,9 @@ WeightGradTask weight_grad_task(const WeightGradOperands<T>& operands, const Wei
 }
 
 template <class T>
-PatchSource<T> input_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
-                        int64_t image) {
+PatchSource<T> input_of(const WeightGradOperands<T>& operands, int64_t group, int64_t image) {
   const Strides4& stride = operands.input_stride;
-  return {operands.input + image * stride.n + task.group * operands.reduce() * stride.c,
+  return {operands.input + image * stride.n + group * operands.reduce() * stride.c,
           stride.c,
           stride.h,
           stride.w,

@@ -132,9 +132,7 @@ class WindowRowsWeightGrad {
   void add_rows(const Rows& rows, const Scratch& scratch, A* sums) const {
     const CorrelationAxis& h = operands_.lattice.h;
     const PixelRows<A> gradients = find_gradients(rows, scratch.gradients);
-    const int64_t y = rows.first * h.stride + h.offset;
-    for (int64_t i = 0; i < window_samples(h, rows.count); ++i)
-      copy_row(rows.image, y + i * h.dilation, scratch.rows + i * plan_.row);
+    copy_window_rows(input_of(operands_, 0, rows.image), rows.first, rows.count, scratch.rows);
     for (int64_t r = 0; r < h.taps; ++r) {
       add_windows(gradients, rows.count, scratch.rows + r * plan_.row,
                   sums + r * plan_.window * plan_.produce);
@@ -187,25 +185,6 @@ class WindowRowsWeightGrad {
       fill_run(to + channels, A(0), plan_.produce - channels);
     }
     return {copy, plan_.produce};
-  }
-
-  // Row y of an image, with zeros for the samples of the padding.
-  void copy_row(int64_t image, int64_t y, A* to) const {
-    const CorrelationAxis &h = operands_.lattice.h, &w = operands_.lattice.w;
-    const Strides4& stride = operands_.input_stride;
-    const int64_t channels = operands_.reduce(), samples = plan_.row / channels;
-    const Range valid =
-        y >= 0 && y < h.source ? inside(samples, 1, w.offset, w.source) : Range{0, 0};
-    const T* from =
-        operands_.input + image * stride.n + y * stride.h + (w.offset + valid.first) * stride.w;
-    fill_run(to, A(0), valid.first * channels);
-    fill_run(to + valid.last * channels, A(0), (samples - valid.last) * channels);
-    to += valid.first * channels;
-    const int64_t count = valid.last - valid.first;
-    if (stride.w == 1) return transpose_copy(from, stride.c, to, channels, channels, count);
-    if (stride.c == 1 && stride.w == channels) return copy_run(from, to, count * channels);
-    for (int64_t x = 0; x < count; ++x)
-      load_run(from + x * stride.w, stride.c, to + x * channels, channels);
   }
 
   // The sums in the weight's layout, (r, s, c, o) -> (o, c, r, s).
