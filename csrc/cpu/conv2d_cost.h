@@ -129,8 +129,8 @@ CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
   const bool dense = shape.groups == 1 && shape.dilation.w == 1;
   const double run =
       double(larger<int64_t>(1, counts.reduce)) * double(dense ? shape.kernel.w : int64_t(1));
-  const bool is_gradient = problem.pass == Conv2dPass::kWeightGrad;
   const double gathering = pointwise ? 0 : patches * (kGather + kRun / run);
+  const bool is_gradient = problem.pass == Conv2dPass::kWeightGrad;
   const double walking = is_gradient ? kPixel * double(shape.output.h * shape.output.w) : 0;
   const int64_t in_vectors =
       is_gradient ? shape.in_channels / shape.groups * shape.kernel.h * shape.kernel.w

@@ -24,14 +24,24 @@ class ChannelSums {
 
   bool are_in_result() const { return are_in_result_; }
   int64_t row() const { return sums_.row; }
-  // Channels that may be written: in scratch memory whole vectors.
-  int64_t columns() const {
-    return are_in_result_ ? task_.channels : round_up(task_.channels, lanes<A>);
-  }
   // Of the task's pixels from `pixel` on.
   A* at(int64_t pixel) const { return sums_.data + pixel * sums_.row; }
-  BlockStart<A> start(int64_t k, int64_t pixel) const {
-    return block_start(k, bias_, {at(pixel), sums_.row});
+  // Of so many of these pixels with the block of depth from k on; the scalars are left open.
+  Product<A> product(const PackedFilter<A>& filter, int64_t k, int64_t pixel, int64_t rows) const {
+    const BlockStart<A> start = block_start(k, bias_, {at(pixel), sums_.row});
+    Product<A> product{};
+    product.rows = rows;
+    // In scratch memory whole vectors may be written.
+    product.columns = are_in_result_ ? task_.channels : round_up(task_.channels, lanes<A>);
+    product.vectors = filter.at(task_.group, task_.first_channel / filter.width, k);
+    product.vector_panel = filter.panel_stride(k);
+    product.vector_depth = filter.width;
+    product.start = start.data;
+    product.start_panel = start.panel;
+    product.start_row = start.row;
+    product.sums = at(pixel);
+    product.sums_row = sums_.row;
+    return product;
   }
 
   // To the result, where they are not there yet.

@@ -29,25 +29,16 @@ class ChannelVectors {
       const int64_t depth = filter.depth_from(k);
       const PatchMatrix<A> patches =
           find_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
-      const BlockStart<A> start = sums.start(k, 0);
-      multiply_block({.rows = task.all_pixels(),
-                      .columns = sums.columns(),
-                      .depth = depth,
-                      .scalars = patches.data,
-                      .scalar_panel = kTileRows * patches.pixel_stride,
-                      .scalar_row = patches.pixel_stride,
-                      .scalar_depth = patches.k_stride,
-                      .vectors = filter.at(task.group, task.first_channel / filter.width, k),
-                      .vector_panel = filter.panel_stride(k),
-                      .vector_depth = filter.width,
-                      .start = start.data,
-                      .start_panel = start.panel,
-                      .start_row = start.row,
-                      .sums = sums.at(0),
-                      .sums_row = sums.row(),
-                      .ahead = k + depth < filter.depth
-                                   ? ahead_of_block(operands, lattice, filter, task, k + depth)
-                                   : ahead_of_task(operands, lattice, filter, task, next)});
+      Product<A> product = sums.product(filter, k, 0, task.all_pixels());
+      product.depth = depth;
+      product.scalars = patches.data;
+      product.scalar_panel = kTileRows * patches.pixel_stride;
+      product.scalar_row = patches.pixel_stride;
+      product.scalar_depth = patches.k_stride;
+      product.ahead = k + depth < filter.depth
+                          ? ahead_of_block(operands, lattice, filter, task, k + depth)
+                          : ahead_of_task(operands, lattice, filter, task, next);
+      multiply_block(product);
     }
     sums.write();
   }

@@ -5,8 +5,9 @@
 // A task gathers the patches of its pixels for a block of k at a time into scratch memory that fits
 // the L2 cache, multiplies them with the filter, which is packed once a call, and writes its pixels
 // once. Where the tensors' layout allows it, patches are read in the source, or in padded copies of
-// its rows, and sums built in the result. Tasks share nothing they write, and the order of a sum depends on one image's shape alone,
-// so that neither the batch nor the number of threads can change a bit.
+// its rows, and sums built in the result. Tasks share nothing they write, and the order of a sum
+// depends on one image's shape alone, so that neither the batch nor the number of threads can change
+// a bit.
 //
 // Results in channels_last have output channels in vectors and broadcast pixels; contiguous results
 // have pixels in vectors and broadcast filter elements, unless their maps are too small for that.

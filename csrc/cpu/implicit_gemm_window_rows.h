@@ -48,25 +48,16 @@ class WindowRows {
   // Blocks of k hold whole rows of the filter.
   void multiply_row(const A* rows, int64_t place) const {
     for (int64_t k = 0; k < filter_.depth; k += filter_.block) {
-      const BlockStart<A> start = sums_.start(k, place);
-      multiply<A>({.rows = source_.lattice.w.count,
-                   .columns = sums_.columns(),
-                   .depth = window_,
-                   .pieces = filter_.depth_from(k) / window_,
-                   .scalars = rows + k / window_ * length_,
-                   .scalar_panel = kTileRows * step_,
-                   .scalar_row = step_,
-                   .scalar_piece = length_,
-                   .scalar_depth = 1,
-                   .vectors = filter_.at(task_.group, task_.first_channel / filter_.width, k),
-                   .vector_panel = filter_.panel_stride(k),
-                   .vector_depth = filter_.width,
-                   .start = start.data,
-                   .start_panel = start.panel,
-                   .start_row = start.row,
-                   .sums = sums_.at(place),
-                   .sums_row = sums_.row(),
-                   .ahead = k == 0 ? results_ahead(place) : Ahead()});
+      Product<A> product = sums_.product(filter_, k, place, source_.lattice.w.count);
+      product.depth = window_;
+      product.pieces = filter_.depth_from(k) / window_;
+      product.scalars = rows + k / window_ * length_;
+      product.scalar_panel = kTileRows * step_;
+      product.scalar_row = step_;
+      product.scalar_piece = length_;
+      product.scalar_depth = 1;
+      if (k == 0) product.ahead = results_ahead(place);
+      multiply<A>(product);
     }
   }
 

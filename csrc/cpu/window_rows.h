@@ -15,13 +15,13 @@ namespace cnnops::CNNOPS_TARGET {
 // Elements of the rows that a task copies instead of gathering patches from them, at most.
 inline constexpr int64_t kRowsElements = 65536;
 
+// Samples along an axis that so many outputs meet, a dilation apart.
+CNNOPS_INLINE int64_t window_samples(const CorrelationAxis& axis, int64_t outputs) {
+  return (outputs - 1) * axis.stride + axis.taps;
+}
 // Elements of a row that a row of pixels meets.
 CNNOPS_INLINE int64_t window_row(const CorrelationAxis& w, int64_t reduce) {
-  return ((w.count - 1) * w.stride + w.taps) * reduce;
-}
-// Rows that a few rows of pixels meet, a dilation apart.
-CNNOPS_INLINE int64_t window_samples(const CorrelationAxis& h, int64_t rows) {
-  return (rows - 1) * h.stride + h.taps;
+  return window_samples(w, w.count) * reduce;
 }
 // Rows of pixels that may share them: a single one, if their windows lie apart.
 CNNOPS_INLINE int64_t rows_that_share(const CorrelationAxis& h, int64_t row) {
@@ -46,7 +46,7 @@ template <class T>
 void copy_window_row(const PatchSource<T>& source, int64_t y, Accumulate<T>* to) {
   using A = Accumulate<T>;
   const CorrelationAxis &h = source.lattice.h, &w = source.lattice.w;
-  const int64_t channels = source.channels, columns = (w.count - 1) * w.stride + w.taps;
+  const int64_t channels = source.channels, columns = window_samples(w, w.count);
   const bool is_inside = y >= 0 && y < h.source;
   const Range valid = is_inside ? inside(columns, 1, w.offset, w.source) : Range{0, 0};
   fill_run(to, A(0), valid.first * channels);
