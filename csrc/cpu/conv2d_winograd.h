@@ -104,9 +104,9 @@ struct Winograd {
     const double in = double(round_up(shape.in_channels, lanes<float>)),
                  out = double(round_up(shape.out_channels, lanes<float>));
     const double more = Family::more_moves(problem);
-    return kWinogradProducts<Scheme> *
-           (double(grid.tiles()) * (in * out + (kSource + more) * in + (kResult + more) * out) +
-            kFilter / kImages * in * out);
+    return double(grid.products<Scheme>()) *
+               (in * out + (kSource + more) * in + (kResult + more) * out) +
+           kWinogradProducts<Scheme> * kFilter / kImages * in * out;
   }
 
   static int64_t workspace(const Conv2dProblem& problem, int64_t threads) {

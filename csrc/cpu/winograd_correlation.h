@@ -128,21 +128,21 @@ class WinogradCorrelation {
                                 [&](Arena& own) { return BlockScratch(*this, own); });
     parallel(execution, divide_up(tiles_, block_), [&](int64_t index, int64_t slot) {
       const int64_t first = index * block_;
-      run_block(filter, {first, smaller(tiles_, first + block_)}, scratch(slot));
+      run_block(filter, {grid_, {first, smaller(tiles_, first + block_)}}, scratch(slot));
     });
   }
 
-  void run_block(const WinogradFilter& filter, const Range& tiles,
+  void run_block(const WinogradFilter& filter, const TileBlock& block,
                  const BlockScratch& scratch) const {
-    transform_source(tiles, {0, operands_.reduce}, scratch.source, scratch.factors);
+    transform_source(block, {0, operands_.reduce}, scratch.source, scratch.factors);
     for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
       for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
-        multiply_tiles({i, tiles.last - tiles.first, c, operands_.produce}, scratch.factors,
+        multiply_tiles({i, block.with_product<Scheme>(i), c, operands_.produce}, scratch.factors,
                        filter.template part<Scheme>(i, c), scratch.products,
                        filter_ahead(filter, i, c));
       }
     }
-    transform_result(tiles, {0, operands_.produce}, scratch.products, scratch.result);
+    transform_result(block, {0, operands_.produce}, scratch.products, scratch.result);
   }
 
   // The panels behind the first one, and the first one of the product that comes next.
@@ -179,22 +179,24 @@ class WinogradCorrelation {
   void run_few(const Execution& execution) const {
     Arena arena(execution.workspace);
     const TileMatrices factors = take_factors(tiles_, arena);
+    const TileBlock block(grid_, {0, tiles_});
     const ScratchBySlot scratch(execution, arena,
                                 [&](Arena& own) { return FewScratch(*this, own); });
     parallel(execution, divide_up(operands_.reduce, kLineChannels),
              [&](int64_t task, int64_t slot) {
                const int64_t c = task * kLineChannels;
-               transform_source({0, tiles_}, {c, smaller(operands_.reduce, c + kLineChannels)},
+               transform_source(block, {c, smaller(operands_.reduce, c + kLineChannels)},
                                 scratch(slot).source, factors);
              });
-    parallel(
-        execution, divide_up(operands_.produce, kTaskChannels), [&](int64_t task, int64_t slot) {
-          const int64_t k = task * kTaskChannels;
-          run_channels({k, smaller(operands_.produce, k + kTaskChannels)}, factors, scratch(slot));
-        });
+    parallel(execution, divide_up(operands_.produce, kTaskChannels),
+             [&](int64_t task, int64_t slot) {
+               const int64_t k = task * kTaskChannels;
+               run_channels({k, smaller(operands_.produce, k + kTaskChannels)}, block, factors,
+                            scratch(slot));
+             });
   }
 
-  void run_channels(const Range& channels, const TileMatrices& factors,
+  void run_channels(const Range& channels, const TileBlock& block, const TileMatrices& factors,
                     const FewScratch& scratch) const {
     for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
       const Range reduce{c, smaller(operands_.reduce, c + kWinogradDepth)};
@@ -202,44 +204,48 @@ class WinogradCorrelation {
         filter_transform_.run(scratch.filter, (k - channels.first) / kTaskWidth, k, reduce, c);
       }
       for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
-        multiply_tiles({i, tiles_, c, channels.last - channels.first}, factors,
-                       scratch.filter.template part<Scheme>(i, 0), scratch.products,
-                       factors_ahead(factors, i + 1, c));
+        multiply_tiles({i, block.with_product<Scheme>(i), c, channels.last - channels.first},
+                       factors, scratch.filter.template part<Scheme>(i, 0), scratch.products,
+                       factors_ahead(factors, block, i + 1, c));
       }
     }
-    transform_result({0, tiles_}, channels, scratch.products, scratch.result);
+    transform_result(block, channels, scratch.products, scratch.result);
   }
 
   // A product's factors, all of which are multiplied next.
-  Ahead factors_ahead(const TileMatrices& factors, int product, int64_t c) const {
+  Ahead factors_ahead(const TileMatrices& factors, const TileBlock& block, int product,
+                      int64_t c) const {
     Ahead ahead;
     if (product == kWinogradProducts<Scheme>) return ahead;
-    for (int64_t tile = 0; tile < tiles_; tile += kFetchedTiles) {
-      ahead.add(factors.at(product, tile, c), smaller(kFetchedTiles, tiles_ - tile) * factors.row);
+    const Range slots = block.with_product<Scheme>(product);
+    for (int64_t slot = slots.first; slot < slots.last; slot += kFetchedTiles) {
+      ahead.add(factors.at(product, slot, c),
+                smaller(kFetchedTiles, slots.last - slot) * factors.row);
     }
     return ahead;
   }
 
   // ---- the stages ----
 
-  void transform_source(const Range& tiles, const Range& channels,
+  void transform_source(const TileBlock& block, const Range& channels,
                         const SourceTransform<Scheme, T>& transform,
                         const TileMatrices& factors) const {
     const Strides4& stride = operands_.source_stride;
-    for_each_strip(grid_, tiles.first, tiles.last, [&](const TileStrip& strip) {
+    block.for_each_strip(block.tiles(), [&](const TileStrip& strip) {
       for (int64_t c = channels.first; c < channels.last; c += kLineChannels) {
         transform.run({operands_.source + strip.image * stride.n + c * stride.c, stride},
                       smaller(kLineChannels, channels.last - c), grid_, strip,
-                      {factors.at(0, strip.slot, c), factors.stride, factors.row});
+                      {factors.at(0, 0, c), factors.stride, factors.row});
       }
     });
   }
 
-  // The products of the reduced channels from c on, kWinogradDepth of them at most, for `produce`
-  // channels of the result.
+  // The products of the tiles in some slots by the reduced channels from c on, kWinogradDepth of them
+  // at most, for `produce` channels of the result.
   struct TileProduct {
     int index;
-    int64_t tiles, c, produce;
+    Range slots;
+    int64_t c, produce;
   };
 
   int64_t depth_from(int64_t c) const { return smaller(kWinogradDepth, operands_.reduce - c); }
@@ -248,11 +254,13 @@ class WinogradCorrelation {
   void multiply_tiles(const TileProduct& product, const TileMatrices& factors,
                       const WinogradFilter& filter, const TileMatrices& products,
                       const Ahead& ahead) const {
-    float* const sums = products.at(product.index, 0, 0);
-    multiply<float>({.rows = product.tiles,
+    const int64_t first = product.slots.first;
+    if (first == product.slots.last) return;
+    float* const sums = products.at(product.index, first, 0);
+    multiply<float>({.rows = product.slots.last - first,
                      .columns = round_up(product.produce, lanes<float>),
                      .depth = depth_from(product.c),
-                     .scalars = factors.at(product.index, 0, product.c),
+                     .scalars = factors.at(product.index, first, product.c),
                      .scalar_panel = kTileRows * factors.row,
                      .scalar_row = factors.row,
                      .scalar_depth = 1,
@@ -268,12 +276,12 @@ class WinogradCorrelation {
   }
 
   // `products` starts at the first of the channels.
-  void transform_result(const Range& tiles, const Range& channels, const TileMatrices& products,
+  void transform_result(const TileBlock& block, const Range& channels, const TileMatrices& products,
                         const ResultTransform<Scheme, T>& transform) const {
     const Strides4& stride = operands_.result_stride;
-    for_each_strip(grid_, tiles.first, tiles.last, [&](const TileStrip& strip) {
+    block.for_each_strip(block.tiles(), [&](const TileStrip& strip) {
       for (int64_t k = channels.first; k < channels.last; k += kLineChannels) {
-        const float* from = products.at(0, strip.slot, k - channels.first);
+        const float* from = products.at(0, 0, k - channels.first);
         transform.run({from, products.stride, products.row},
                       operands_.bias == nullptr ? nullptr : operands_.bias + k, grid_, strip,
                       {operands_.result + strip.image * stride.n + k * stride.c, stride},

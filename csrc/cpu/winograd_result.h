@@ -41,7 +41,8 @@ struct ResultMap {
   Strides4 stride;
 };
 
-// Where a strip's products are: product (i, j) of a tile is at (i * kProducts + j) * product_stride.
+// Where a block's products are: product (i, j) of a tile is at (i * kProducts + j) * product_stride past
+// its slot.
 struct ProductPlace {
   const float* data;
   int64_t product_stride, tile_stride;
@@ -61,19 +62,20 @@ class ResultTransform {
   // null.
   void run(const ProductPlace& from, const T* bias, const TileGrid& grid, const TileStrip& strip,
            const ResultMap<T>& map, int64_t channels) const {
-    const int64_t y = grid.h.result_first + strip.row * grid.h.result_step;
-    const int64_t x = grid.w.result_first + strip.first * grid.w.result_step;
-    const Range rows = inside(Scheme::kResults, 1, y, grid.h.result);
-    const Range columns = inside(strip.tiles * Scheme::kResults, 1, x, grid.w.result);
+    const int64_t y = grid.h.start(grid.h.result, strip.row);
+    const int64_t x = grid.w.start(grid.w.result, strip.first);
+    const int64_t end = grid.w.start(grid.w.result, strip.first + strip.tiles);
+    const Range rows = inside(count_results(strip.is_low), 1, y, grid.h.result.size);
+    const Range columns = inside(end - x, 1, x, grid.w.result.size);
     const int64_t first = y * map.stride.h + x * map.stride.w;
     if (map.stride.c == 1 && channels % kLanes == 0) {
-      transform(from, bias, channels, strip.tiles, rows, columns, map.data, first, map.stride.h,
-                map.stride.w);
+      transform(from, bias, channels, grid.w, strip, rows, columns,
+                Results<T>{map.data, first, map.stride.h, map.stride.w});
       return;
     }
     const int64_t row_size = columns_ * kLineChannels;
-    transform(from, bias, channels, strip.tiles, rows, columns, results_, 0, row_size,
-              kLineChannels);
+    transform(from, bias, channels, grid.w, strip, rows, columns,
+              Results<float>{results_, 0, row_size, kLineChannels});
     for (int64_t r = rows.first; r < rows.last; ++r) {
       for (int64_t c = 0; c < channels; c += kLanes) {
         scatter_lanes(
@@ -86,35 +88,58 @@ class ResultTransform {
   }
 
  private:
-  // To to[first + row * row_stride + column * column_stride + channel], for the rows and columns
-  // that lie in the result.
+  // Result (r, c) of a strip or tile is at data[first + r * row_stride + c * column_stride].
   template <class E>
-  static void transform(const ProductPlace& from, const T* bias, int64_t channels, int64_t tiles,
-                        const Range& rows, const Range& columns, E* to, int64_t first,
-                        int64_t row_stride, int64_t column_stride) {
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t start = t * Scheme::kResults;
+  struct Results {
+    E* data;
+    int64_t first, row_stride, column_stride;
+  };
+
+  // Rows or columns of a tile.
+  static constexpr int64_t count_results(bool is_short) {
+    return Scheme::kResults - (is_short ? kResultPart<Scheme> : 0);
+  }
+
+  // The rows and columns that lie in the result.
+  template <class E>
+  static void transform(const ProductPlace& from, const T* bias, int64_t channels,
+                        const TileAxis& axis, const TileStrip& strip, const Range& rows,
+                        const Range& columns, const Results<E>& to) {
+    const int64_t x = axis.start(axis.result, strip.first);
+    strip.for_each_tile([&]<class IsNarrow>(int64_t t, int64_t slot, IsNarrow) {
+      const int64_t start = axis.start(axis.result, strip.first + t) - x;
       const Range inner{larger<int64_t>(0, columns.first - start),
-                        smaller<int64_t>(Scheme::kResults, columns.last - start)};
+                        smaller(count_results(IsNarrow::value), columns.last - start)};
       for (int64_t c = 0; c < channels; c += kLanes) {
         const WinogradVector vector = bias == nullptr
                                           ? WinogradVector{}
                                           : load_partial(bias + c, smaller(kLanes, channels - c));
-        transform_tile(from.data + t * from.tile_stride + c, from.product_stride, vector, rows,
-                       inner, to, first + start * column_stride + c, row_stride, column_stride);
+        const float* products = from.data + slot * from.tile_stride + c;
+        const Results<E> tile{to.data, to.first + start * to.column_stride + c, to.row_stride,
+                              to.column_stride};
+        if (strip.is_low) {
+          transform_tile<true, IsNarrow::value>(products, from.product_stride, vector, rows, inner,
+                                                tile);
+        } else {
+          transform_tile<false, IsNarrow::value>(products, from.product_stride, vector, rows, inner,
+                                                 tile);
+        }
       }
-    }
+    });
   }
 
-  template <class E>
+  template <bool kIsLow, bool kIsNarrow, class E>
   static void transform_tile(const float* products, int64_t product_stride, WinogradVector bias,
-                             const Range& rows, const Range& columns, E* to, int64_t first,
-                             int64_t row_stride, int64_t column_stride) {
-    WinogradVector halfway[Scheme::kProducts][Scheme::kResults];
+                             const Range& rows, const Range& columns, const Results<E>& to) {
+    WinogradVector halfway[Scheme::kProducts][Scheme::kResults] = {};
     for (int i = 0; i < Scheme::kProducts; ++i) {
-      WinogradVector m[Scheme::kProducts];
+      if (!has_product<Scheme>(i, kIsLow)) continue;
+      const float* product = products + i * Scheme::kProducts * product_stride;
+      WinogradVector m[Scheme::kProducts] = {};
 #pragma GCC unroll 16
-      for (int j = 0; j < Scheme::kProducts; ++j, products += product_stride) m[j] = load(products);
+      for (int j = 0; j < Scheme::kProducts; ++j, product += product_stride) {
+        if (has_product<Scheme>(j, kIsNarrow)) m[j] = load(product);
+      }
       Scheme::result(m, halfway[i]);
     }
     for (int64_t c = columns.first; c < columns.last; ++c) {
@@ -122,10 +147,11 @@ class ResultTransform {
 #pragma GCC unroll 16
       for (int i = 0; i < Scheme::kProducts; ++i) m[i] = halfway[i][c];
       Scheme::result(m, y);
-      const int64_t column = first + c * column_stride;
+      const int64_t column = to.first + c * to.column_stride;
 #pragma GCC unroll 16
-      for (int r = 0; r < Scheme::kResults; ++r) {
-        if (r >= rows.first && r < rows.last) store(to + column + r * row_stride, y[r] + bias);
+      for (int r = 0; r < count_results(kIsLow); ++r) {
+        if (r >= rows.first && r < rows.last)
+          store(to.data + column + r * to.row_stride, y[r] + bias);
       }
     }
   }

@@ -93,6 +93,11 @@ struct StrideOne {
 
   static constexpr int filter_of(int product) { return product; }
 
+  // Results are in so many parts, the last of which a tile may lack; and whether it alone needs a
+  // product.
+  static constexpr int kParts = results;
+  static constexpr bool is_of_last_part(int product) { return product == kProducts - 1; }
+
   // B^T.
   CNNOPS_INLINE static void source(const WinogradVector* x, WinogradVector* t) {
     Points::source(x, t);
@@ -170,6 +175,10 @@ struct StrideTwo {
   static constexpr int filter_of(int product) {
     return product < Even::kProducts ? product : Even::kProducts;
   }
+  static constexpr int kParts = Even::kParts;
+  static constexpr bool is_of_last_part(int product) {
+    return Even::is_of_last_part(product) || product == kProducts - 1;
+  }
 
   CNNOPS_INLINE static void source(const WinogradVector* x, WinogradVector* t) {
     WinogradVector even[Even::kSamples];
@@ -208,6 +217,8 @@ struct StrideTwoTransposed {
   static constexpr int kFilters = Even::kProducts + 1;
 
   static constexpr int filter_of(int product) { return StrideTwo::filter_of(product); }
+  static constexpr int kParts = StrideTwo::kParts;
+  static constexpr bool is_of_last_part(int product) { return StrideTwo::is_of_last_part(product); }
 
   // x starts at d(q - 1).
   CNNOPS_INLINE static void source(const WinogradVector* x, WinogradVector* t) {

@@ -7,7 +7,7 @@
 
 #include "runs.h"
 #include "transpose.h"
-#include "winograd_tiles.h"
+#include "winograd_block.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -59,7 +59,8 @@ struct SourceMap {
   Strides4 stride;
 };
 
-// Where a strip's factors go: factor (i, j) of a tile is at (i * kProducts + j) * factor_stride.
+// Where a block's factors go: factor (i, j) of a tile is at (i * kProducts + j) * factor_stride past its
+// slot.
 struct FactorPlace {
   float* data;
   int64_t factor_stride, tile_stride;
@@ -79,29 +80,43 @@ class SourceTransform {
   // `map` starts at the first of `channels` channels, at most kLineChannels.
   void run(const SourceMap<T>& map, int64_t channels, const TileGrid& grid, const TileStrip& strip,
            const FactorPlace& to) const {
-    const int64_t columns = (strip.tiles - 1) * Scheme::kSourceStep + Scheme::kSamples;
-    const int64_t y = grid.h.source_first + strip.row * grid.h.source_step;
-    const int64_t x = grid.w.source_first + strip.first * grid.w.source_step;
-    const Range rows = inside(Scheme::kSamples, 1, y, grid.h.source);
-    const Range inner = inside(columns, 1, x, grid.w.source);
-    const int64_t vectors = divide_up(channels, kLanes);
-    const int64_t first = y * map.stride.h + (x + inner.first) * map.stride.w;
-    clear({0, inner.first});
-    if (map.stride.c == 1 && channels == vectors * kLanes) {
-      transform_columns(map.data, first, map.stride.h, map.stride.w, rows, inner, vectors);
+    if (strip.is_low) {
+      run_strip<true>(map, channels, grid, strip, to);
     } else {
-      gather(map, first, rows, inner.last - inner.first, channels);
-      transform_columns(gathered_, 0, columns_ * kLineChannels, kLineChannels, rows, inner,
-                        vectors);
-    }
-    clear({inner.last, columns});
-    for (int64_t t = 0; t < strip.tiles; ++t) {
-      transform_rows(halfway_ + t * Scheme::kSourceStep * kLineChannels,
-                     to.data + t * to.tile_stride, to.factor_stride, vectors);
+      run_strip<false>(map, channels, grid, strip, to);
     }
   }
 
  private:
+  template <bool kIsLow>
+  void run_strip(const SourceMap<T>& map, int64_t channels, const TileGrid& grid,
+                 const TileStrip& strip, const FactorPlace& to) const {
+    const int64_t y = grid.h.start(grid.h.source, strip.row);
+    const int64_t x = grid.w.start(grid.w.source, strip.first);
+    const int64_t last = strip.first + strip.tiles - 1;
+    const int64_t columns =
+        grid.w.start(grid.w.source, last) - x + count_samples<Scheme>(strip.whole < strip.tiles);
+    const Range rows = inside(count_samples<Scheme>(kIsLow), 1, y, grid.h.source.size);
+    const Range inner = inside(columns, 1, x, grid.w.source.size);
+    const int64_t vectors = divide_up(channels, kLanes);
+    const int64_t first = y * map.stride.h + (x + inner.first) * map.stride.w;
+    clear({0, inner.first});
+    if (map.stride.c == 1 && channels == vectors * kLanes) {
+      transform_columns<kIsLow>(map.data, first, map.stride.h, map.stride.w, rows, inner, vectors);
+    } else {
+      gather(map, first, rows, inner.last - inner.first, channels);
+      transform_columns<kIsLow>(gathered_, 0, columns_ * kLineChannels, kLineChannels, rows, inner,
+                                vectors);
+    }
+    clear({inner.last, columns});
+    strip.for_each_tile([&]<class IsNarrow>(int64_t t, int64_t slot, IsNarrow) {
+      const int64_t column = grid.w.start(grid.w.source, strip.first + t) - x;
+      transform_rows<kIsLow, IsNarrow::value>(halfway_ + column * kLineChannels,
+                                              to.data + slot * to.tile_stride, to.factor_stride,
+                                              vectors);
+    });
+  }
+
   void clear(const Range& columns) const {
     for (int i = 0; i < Scheme::kProducts; ++i) {
       fill_run(halfway_ + (i * columns_ + columns.first) * kLineChannels, 0.f,
@@ -121,45 +136,51 @@ class SourceTransform {
   }
 
   // Rows outside of `rows` are zero.
-  template <class E>
+  template <bool kIsLow, class E>
   void transform_columns(const E* data, int64_t first, int64_t row_stride, int64_t column_stride,
                          const Range& rows, const Range& columns, int64_t vectors) const {
-    const E* row[Scheme::kSamples];
-    int64_t step[Scheme::kSamples];
-    for (int r = 0; r < Scheme::kSamples; ++r) {
+    constexpr int kSamples = count_samples<Scheme>(kIsLow);
+    const E* row[kSamples];
+    int64_t step[kSamples];
+    for (int r = 0; r < kSamples; ++r) {
       const bool is_inside = r >= rows.first && r < rows.last;
       row[r] = is_inside ? data + first + r * row_stride : reinterpret_cast<const E*>(kZeros);
       step[r] = is_inside ? column_stride : 0;
     }
     for (int64_t c = columns.first; c < columns.last; ++c) {
       for (int64_t v = 0; v < vectors; ++v) {
-        WinogradVector x[Scheme::kSamples], t[Scheme::kProducts];
+        WinogradVector x[Scheme::kSamples] = {}, t[Scheme::kProducts];
 #pragma GCC unroll 16
-        for (int r = 0; r < Scheme::kSamples; ++r) x[r] = load(row[r] + v * kLanes);
+        for (int r = 0; r < kSamples; ++r) x[r] = load(row[r] + v * kLanes);
         Scheme::source(x, t);
 #pragma GCC unroll 16
         for (int i = 0; i < Scheme::kProducts; ++i) {
+          if (!has_product<Scheme>(i, kIsLow)) continue;
           store(halfway_ + (i * columns_ + c) * kLineChannels + v * kLanes, t[i]);
         }
       }
 #pragma GCC unroll 16
-      for (int r = 0; r < Scheme::kSamples; ++r) row[r] += step[r];
+      for (int r = 0; r < kSamples; ++r) row[r] += step[r];
     }
   }
 
+  template <bool kIsLow, bool kIsNarrow>
   void transform_rows(const float* from, float* to, int64_t factor_stride, int64_t vectors) const {
     for (int i = 0; i < Scheme::kProducts; ++i, from += columns_ * kLineChannels) {
+      if (!has_product<Scheme>(i, kIsLow)) continue;
+      float* const row = to + i * Scheme::kProducts * factor_stride;
       for (int64_t v = 0; v < vectors; ++v) {
-        WinogradVector x[Scheme::kSamples], t[Scheme::kProducts];
+        WinogradVector x[Scheme::kSamples] = {}, t[Scheme::kProducts];
 #pragma GCC unroll 16
-        for (int c = 0; c < Scheme::kSamples; ++c)
+        for (int c = 0; c < count_samples<Scheme>(kIsNarrow); ++c)
           x[c] = load(from + c * kLineChannels + v * kLanes);
         Scheme::source(x, t);
-        float* factor = to + v * kLanes;
+        float* factor = row + v * kLanes;
 #pragma GCC unroll 16
-        for (int j = 0; j < Scheme::kProducts; ++j, factor += factor_stride) store(factor, t[j]);
+        for (int j = 0; j < Scheme::kProducts; ++j, factor += factor_stride) {
+          if (has_product<Scheme>(j, kIsNarrow)) store(factor, t[j]);
+        }
       }
-      to += Scheme::kProducts * factor_stride;
     }
   }
 

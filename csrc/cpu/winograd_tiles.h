@@ -15,45 +15,95 @@ CNNOPS_INLINE constexpr int filter_of(int product) {
          Scheme::filter_of(product % Scheme::kProducts);
 }
 
-// Tile t of an axis reads source samples from source_first + t * source_step on and gives results
-// from result_first + t * result_step on; what lies outside is zero, or dropped.
+// The products of a scheme that a tile has along an axis. A short tile lacks the last of its kParts
+// results, and with it the products that no other result needs: 14 results are tiles of 4, 4, 3 and
+// 3, which have 22 products, not 24.
+template <class Scheme>
+CNNOPS_INLINE constexpr bool has_product(int product, bool is_short) {
+  return !is_short || !Scheme::is_of_last_part(product);
+}
+template <class Scheme>
+constexpr int count_products(bool is_short) {
+  int count = 0;
+  for (int i = 0; i < Scheme::kProducts; ++i) count += has_product<Scheme>(i, is_short);
+  return count;
+}
+
+// The samples, or results, that a tile has along an axis.
+template <class Scheme>
+inline constexpr int kSourcePart = Scheme::kSourceStep / Scheme::kParts;
+template <class Scheme>
+inline constexpr int kResultPart = Scheme::kResults / Scheme::kParts;
+template <class Scheme>
+constexpr int count_samples(bool is_short) {
+  return Scheme::kSamples - (is_short ? kSourcePart<Scheme> : 0);
+}
+
+// What tiles read or write along an axis: the first starts at sample `first`, the others `step` or,
+// after a short one, `short_step` further on. What lies outside is zero, or dropped.
+struct TileSamples {
+  int64_t size, first, step, short_step;
+};
+
+// The `whole` first tiles are whole, the others short.
 struct TileAxis {
-  int64_t tiles;
-  int64_t source, source_first, source_step;
-  int64_t result, result_first, result_step;
+  int64_t tiles, whole;
+  TileSamples source, result;
+
+  // Short or other tiles among the first `tile` ones.
+  int64_t before(int64_t tile, bool is_short) const {
+    return is_short ? larger<int64_t>(0, tile - whole) : smaller(tile, whole);
+  }
+  int64_t start(const TileSamples& samples, int64_t tile) const {
+    return samples.first + before(tile, false) * samples.step +
+           before(tile, true) * samples.short_step;
+  }
+  template <class Scheme>
+  int64_t products() const {
+    return before(tiles, false) * count_products<Scheme>(false) +
+           before(tiles, true) * count_products<Scheme>(true);
+  }
+};
+
+// What a tile lacks: its last row of results, its last column.
+struct TileKind {
+  bool is_low, is_narrow;
 };
 
 struct TileGrid {
   TileAxis h, w;
 
   int64_t tiles() const { return h.tiles * w.tiles; }
-};
-
-// Neighbouring tiles of one row of tiles of an image. `slot` counts the tiles of a block.
-struct TileStrip {
-  int64_t image, row, first, tiles, slot;
-};
-
-// body(strip) for the strips of the tiles [first, last), counted over images, rows and columns.
-template <class Body>
-CNNOPS_INLINE void for_each_strip(const TileGrid& grid, int64_t first, int64_t last, Body body) {
-  for (int64_t tile = first; tile < last;) {
-    const int64_t row = tile / grid.w.tiles, column = tile % grid.w.tiles;
-    const int64_t tiles = smaller(grid.w.tiles - column, last - tile);
-    body(TileStrip{row / grid.h.tiles, row % grid.h.tiles, column, tiles, tile - first});
-    tile += tiles;
+  template <class Scheme>
+  int64_t products() const {
+    return h.products<Scheme>() * w.products<Scheme>();
   }
+  // Tiles of a kind among the first `tile` ones, counted over images, rows and columns.
+  int64_t before(int64_t tile, const TileKind& kind) const {
+    const int64_t row = tile / w.tiles, column = tile % w.tiles;
+    const int64_t image = row / h.tiles, y = row % h.tiles;
+    const int64_t rows = image * h.before(h.tiles, kind.is_low) + h.before(y, kind.is_low);
+    return rows * w.before(w.tiles, kind.is_narrow) +
+           ((y >= h.whole) == kind.is_low ? w.before(column, kind.is_narrow) : 0);
+  }
+};
+
+// Tiles of a scheme for so many results, whose source starts at `source_first` for the first of them,
+// which is result `result_first`.
+template <class Scheme>
+TileAxis tile_axis(int64_t source, int64_t source_first, int64_t result, int64_t result_first) {
+  constexpr int64_t kStep = Scheme::kSourceStep, kResults = Scheme::kResults;
+  const int64_t parts = divide_up(result - result_first, kResultPart<Scheme>);
+  const int64_t tiles = divide_up(parts, Scheme::kParts);
+  return {.tiles = tiles,
+          .whole = larger<int64_t>(0, parts - tiles * (Scheme::kParts - 1)),
+          .source = {source, source_first, kStep, kStep - kSourcePart<Scheme>},
+          .result = {result, result_first, kResults, kResults - kResultPart<Scheme>}};
 }
 
 template <class Scheme>
 TileAxis forward_tiles(const WindowAxis& axis) {
-  return {.tiles = divide_up(axis.output, Scheme::kResults),
-          .source = axis.input,
-          .source_first = -axis.padding,
-          .source_step = Scheme::kSourceStep,
-          .result = axis.output,
-          .result_first = 0,
-          .result_step = Scheme::kResults};
+  return tile_axis<Scheme>(axis.input, -axis.padding, axis.output, 0);
 }
 
 template <class Scheme>
@@ -65,27 +115,15 @@ TileGrid forward_grid(const Conv2dShape& shape) {
 // The input gradient with stride 1: grad_output under the rotated filter.
 template <class Scheme>
 TileAxis gradient_tiles(const WindowAxis& axis) {
-  return {.tiles = divide_up(axis.input, Scheme::kResults),
-          .source = axis.output,
-          .source_first = axis.padding - (axis.kernel - 1),
-          .source_step = Scheme::kSourceStep,
-          .result = axis.input,
-          .result_first = 0,
-          .result_step = Scheme::kResults};
+  return tile_axis<Scheme>(axis.output, axis.padding - (axis.kernel - 1), axis.input, 0);
 }
 
 // With stride 2, input row h receives grad_output row q through tap h + padding - 2 q. Tiles start
 // at an even h + padding.
 template <class Scheme>
 TileAxis stride_two_gradient_tiles(const WindowAxis& axis) {
-  const int64_t odd = axis.padding & 1, first = (axis.padding - odd) / 2;
-  return {.tiles = divide_up(axis.input + odd, Scheme::kResults),
-          .source = axis.output,
-          .source_first = first - 1,
-          .source_step = Scheme::kSourceStep,
-          .result = axis.input,
-          .result_first = -odd,
-          .result_step = Scheme::kResults};
+  const int64_t odd = axis.padding & 1;
+  return tile_axis<Scheme>(axis.output, (axis.padding - odd) / 2 - 1, axis.input, -odd);
 }
 
 }  // namespace cnnops::CNNOPS_TARGET

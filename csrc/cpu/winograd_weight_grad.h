@@ -35,9 +35,11 @@ inline constexpr int64_t kTransformTiles = 32;
 // The factors of grad_output: A d A^T.
 template <class Scheme>
 struct GradientSide {
-  static constexpr int kSamples = Scheme::kResults, kSourceStep = Scheme::kResults;
-  static constexpr int kProducts = Scheme::kProducts;
+  static constexpr int kResults = Scheme::kResults;
+  static constexpr int kSamples = kResults, kSourceStep = kResults;
+  static constexpr int kProducts = Scheme::kProducts, kParts = Scheme::kParts;
 
+  static constexpr bool is_of_last_part(int product) { return Scheme::is_of_last_part(product); }
   CNNOPS_INLINE static void source(const WinogradVector* d, WinogradVector* t) {
     Scheme::gradient(d, t);
   }
@@ -98,13 +100,7 @@ class WinogradWeightGrad {
     return {gradient_axis(shape.output.h), gradient_axis(shape.output.w)};
   }
   static TileAxis gradient_axis(int64_t samples) {
-    return {.tiles = divide_up(samples, Scheme::kResults),
-            .source = samples,
-            .source_first = 0,
-            .source_step = Scheme::kResults,
-            .result = 0,
-            .result_first = 0,
-            .result_step = 0};
+    return tile_axis<GradientSide<Scheme>>(samples, 0, samples, 0);
   }
 
   ProductSums take_sums(int64_t segments, Arena& arena) const {
@@ -138,8 +134,8 @@ class WinogradWeightGrad {
     const Factors factors = take_factors(arena);
     const ScratchBySlot scratch(execution, arena,
                                 [&](Arena& own) { return BlockScratch(*this, own); });
-    transform({0, tiles_}, factors, execution,
-              [&](int64_t slot) { return scratch(slot).transforms; });
+    const TileBlock all(grid_.input, {0, tiles_});
+    transform(all, factors, execution, [&](int64_t slot) { return scratch(slot).transforms; });
     const int64_t blocks = divide_up(shape_.out_channels, kOutputPanel);
     const int64_t panels = divide_up(shape_.in_channels, kInputPanel);
     parallel(execution, panels * blocks, [&](int64_t task, int64_t slot) {
@@ -149,7 +145,7 @@ class WinogradWeightGrad {
           scratch(slot).sums.with(outputs, {c, smaller(shape_.in_channels, c + kInputPanel)});
       for (int64_t position = 0; position < kOrder.kCount;) {
         const int64_t next = kOrder.next_filter(position);
-        factors.multiply_step({position, outputs}, {next, outputs}, tiles_, true, sums);
+        factors.multiply_step({position, outputs}, {next, outputs}, all, true, sums);
         position = next;
       }
       for (int64_t k = outputs.first; k < outputs.last; ++k) write_filter(sums, k);
@@ -200,15 +196,15 @@ class WinogradWeightGrad {
                  const Execution& execution, const TransformsOf& transforms) const {
     const int64_t blocks = divide_up(shape_.out_channels, kOutputPanel);
     for (int64_t first = tiles.first; first < tiles.last; first += chunk_) {
-      const Range chunk{first, smaller(tiles.last, first + chunk_)};
+      const TileBlock chunk(grid_.input, {first, smaller(tiles.last, first + chunk_)});
       transform(chunk, factors, execution, transforms);
       parallel(execution, kOrder.kCount * blocks, [&](int64_t task, int64_t) {
         const int64_t position = task / blocks, block = task % blocks;
         if (!kOrder.starts_filter(position)) return;
         const int64_t next = block + 1 < blocks ? position : kOrder.next_filter(position);
         factors.multiply_step({position, block_of_outputs(block)},
-                              {next, block_of_outputs((block + 1) % blocks)},
-                              chunk.last - chunk.first, first == tiles.first, sums);
+                              {next, block_of_outputs((block + 1) % blocks)}, chunk,
+                              first == tiles.first, sums);
       });
     }
   }
@@ -221,39 +217,38 @@ class WinogradWeightGrad {
   }
 
   template <class TransformsOf>
-  void transform(const Range& tiles, const Factors& factors, const Execution& execution,
+  void transform(const TileBlock& block, const Factors& factors, const Execution& execution,
                  const TransformsOf& transforms) const {
+    const Range& tiles = block.tiles();
     const int64_t inputs = divide_up(shape_.in_channels, kInputPanel),
                   outputs = divide_up(shape_.out_channels, kInputPanel);
     const int64_t parts = divide_up(tiles.last - tiles.first, kTransformTiles);
     parallel(execution, parts * (inputs + outputs), [&](int64_t task, int64_t slot) {
       const int64_t side = task % (inputs + outputs);
-      const int64_t tile = task / (inputs + outputs) * kTransformTiles;
-      const Range part{tiles.first + tile,
-                       smaller(tiles.last, tiles.first + tile + kTransformTiles)};
+      const int64_t tile = tiles.first + task / (inputs + outputs) * kTransformTiles;
+      const Range part{tile, smaller(tiles.last, tile + kTransformTiles)};
       if (side < inputs) {
         transform_side(transforms(slot).input, tensors_.input, shape_.in_channels,
-                       side * kInputPanel, grid_.input, part, tile, factors.input);
+                       side * kInputPanel, grid_.input, block, part, factors.input);
       } else {
         transform_side(transforms(slot).output, tensors_.output, shape_.out_channels,
-                       (side - inputs) * kInputPanel, grid_.output, part, tile, factors.output);
+                       (side - inputs) * kInputPanel, grid_.output, block, part, factors.output);
       }
     });
   }
 
-  // kInputPanel channels from `first` on. `tile` is the chunk's that the tiles start with.
+  // kInputPanel channels from `first` on, of some tiles of a block.
   template <class Transform, class Panels>
   static void transform_side(const Transform& transform, const MutableTensor& tensor,
                              int64_t channels, int64_t first, const TileGrid& grid,
-                             const Range& tiles, int64_t tile, const Panels& panels) {
+                             const TileBlock& block, const Range& tiles, const Panels& panels) {
     const T* data = static_cast<const T*>(tensor.data);
     const Strides4& stride = tensor.stride;
     const int64_t last = smaller(channels, first + kInputPanel);
-    for_each_strip(grid, tiles.first, tiles.last, [&](const TileStrip& strip) {
+    block.for_each_strip(tiles, [&](const TileStrip& strip) {
       for (int64_t c = first; c < last; c += kLineChannels) {
         transform.run({data + strip.image * stride.n + c * stride.c, stride},
-                      smaller(kLineChannels, last - c), grid, strip,
-                      panels.place(tile + strip.slot, c));
+                      smaller(kLineChannels, last - c), grid, strip, panels.place(0, c));
       }
     });
   }

@@ -106,36 +106,40 @@ struct ProductFactors {
     Range outputs;
   };
 
-  // Sets, or adds to, the step's sums for all of `tiles` tiles, and fetches what `next` starts with.
-  void multiply_step(const Step& step, const Step& next, int64_t tiles, bool is_first,
+  // Sets, or adds to, the step's sums for all tiles of a block, and fetches what `next` starts with.
+  void multiply_step(const Step& step, const Step& next, const TileBlock& block, bool is_first,
                      const ProductSums& sums) const {
     const int64_t end = kOrder.next_filter(step.position);
     bool is_start = is_first;
     for (int64_t position = step.position; position < end; ++position) {
-      int64_t tile = 0;
+      const Range slots = slots_of(position, block);
+      Range part = first_part(slots);
       do {
-        const Range part = part_from(tile, tiles);
         Ahead ahead;
-        if (part.last < tiles) {
-          add_factors({position, step.outputs}, part_from(part.last, tiles), sums, ahead);
+        if (part.last < slots.last) {
+          add_factors({position, step.outputs}, first_part({part.last, slots.last}), sums, ahead);
         } else if (position + 1 < end) {
-          add_factors({position + 1, step.outputs}, part_from(0, tiles), sums, ahead);
+          add_factors({position + 1, step.outputs}, first_part(slots_of(position + 1, block)), sums,
+                      ahead);
         } else if (next.position < kOrder.kCount) {
           if (!is_first) ahead.add(sums_of(next, sums), channels(next.outputs) * sums.row);
-          add_factors(next, part_from(0, tiles), sums, ahead);
+          add_factors(next, first_part(slots_of(next.position, block)), sums, ahead);
         }
         multiply_part({position, step.outputs}, part, is_start, sums, ahead);
         is_start = false;
-        tile = part.last;
-      } while (tile < tiles);
+        part = first_part({part.last, slots.last});
+      } while (part.first < part.last);
     }
   }
 
   static constexpr ProductOrder<Scheme> kOrder{};
 
  private:
-  static Range part_from(int64_t tile, int64_t tiles) {
-    return {tile, smaller(tiles, tile + kWeightGradDepth)};
+  static Range slots_of(int64_t position, const TileBlock& block) {
+    return block.with_product<Scheme>(kOrder.product[position]);
+  }
+  static Range first_part(const Range& slots) {
+    return {slots.first, smaller(slots.last, slots.first + kWeightGradDepth)};
   }
   static int64_t channels(const Range& range) { return range.last - range.first; }
 
