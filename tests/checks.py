@@ -10,7 +10,12 @@ from cnnops import flags
 CAPABILITIES = [None, 75, 80, 86, 89, 90, 100, 120]
 
 # Worst error allowed to a sum of products, in units of eps * its magnitude, by algorithm.
-BOUNDS = {"winograd_4x4_3x3": 64, "winograd_2x2_5x5": 64, "winograd_4x4_3x3s2": 64}
+BOUNDS = {
+    "winograd_4x4_3x3": 64,
+    "winograd_2x2_5x5": 64,
+    "winograd_4x4_3x3s2": 64,
+    "winograd_4x4_5x5": 128,
+}
 DEFAULT_BOUND = 32
 
 

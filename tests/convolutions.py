@@ -25,6 +25,7 @@ TILE_REACH = {
     "winograd_2x2_3x3": 3,
     "winograd_4x4_3x3": 5,
     "winograd_2x2_5x5": 5,
+    "winograd_4x4_5x5": 7,
     "winograd_4x4_3x3s2": 8,
 }
 

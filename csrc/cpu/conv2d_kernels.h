@@ -49,6 +49,7 @@ static constexpr Conv2dAlgorithm kAlgorithms[] = {
     winograd<Winograd4x4Of3x3>("winograd_4x4_3x3"),
     winograd<Winograd2x2Of3x3>("winograd_2x2_3x3"),
     winograd<Winograd2x2Of5x5>("winograd_2x2_5x5"),
+    winograd<Winograd4x4Of5x5>("winograd_4x4_5x5"),
     winograd<Winograd4x4Of3x3Stride2>("winograd_4x4_3x3s2"),
 };
 

@@ -38,6 +38,7 @@ struct StrideTwoFamily {
 using Winograd4x4Of3x3 = StrideOneFamily<StrideOne<SixPoints, 4, 3>>;
 using Winograd2x2Of3x3 = StrideOneFamily<StrideOne<FourPoints, 2, 3>>;
 using Winograd2x2Of5x5 = StrideOneFamily<StrideOne<SixPoints, 2, 5>>;
+using Winograd4x4Of5x5 = StrideOneFamily<StrideOne<EightPoints, 4, 5>>;
 using Winograd4x4Of3x3Stride2 = StrideTwoFamily;
 
 template <class Family, class T>

@@ -17,9 +17,6 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Channels whose products are summed in registers. These sums are added up.
-inline constexpr int64_t kWinogradDepth = 256;
-
 // Tiles that are few, if their blocks are no more tasks than the result's channels make.
 inline constexpr int64_t kFewTiles = 256;
 
@@ -97,7 +94,7 @@ class WinogradCorrelation {
     return WinogradFilter::take<Scheme>(operands_.reduce, panels_, kWidth, arena);
   }
   TileMatrices take_factors(int64_t tiles, Arena& arena) const {
-    return TileMatrices::take<Scheme>(tiles, operands_.reduce, kWinogradDepth, arena);
+    return TileMatrices::take<Scheme>(tiles, operands_.reduce, Scheme::kDepth, arena);
   }
 
   // ---- many tiles ----
@@ -118,11 +115,11 @@ class WinogradCorrelation {
   void run_blocks(const Execution& execution) const {
     Arena arena(execution.workspace);
     const WinogradFilter filter = take_filter(arena);
-    const int64_t depths = divide_up(operands_.reduce, kWinogradDepth);
+    const int64_t depths = divide_up(operands_.reduce, Scheme::kDepth);
     parallel(execution, panels_ * depths, [&](int64_t task, int64_t) {
-      const int64_t c = task % depths * kWinogradDepth, panel = task / depths;
+      const int64_t c = task % depths * Scheme::kDepth, panel = task / depths;
       filter_transform_.run(filter, panel, panel * kWidth,
-                            {c, smaller(operands_.reduce, c + kWinogradDepth)}, 0);
+                            {c, smaller(operands_.reduce, c + Scheme::kDepth)}, 0);
     });
     const ScratchBySlot scratch(execution, arena,
                                 [&](Arena& own) { return BlockScratch(*this, own); });
@@ -136,7 +133,7 @@ class WinogradCorrelation {
                  const BlockScratch& scratch) const {
     transform_source(block, {0, operands_.reduce}, scratch.source, scratch.factors);
     for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
-      for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
+      for (int64_t c = 0; c < operands_.reduce; c += Scheme::kDepth) {
         multiply_tiles({i, block.with_product<Scheme>(i), c, operands_.produce}, scratch.factors,
                        filter.template part<Scheme>(i, c), scratch.products,
                        filter_ahead(filter, i, c));
@@ -149,7 +146,7 @@ class WinogradCorrelation {
   Ahead filter_ahead(const WinogradFilter& filter, int product, int64_t c) const {
     Ahead ahead;
     const WinogradFilter part = filter.template part<Scheme>(product, c);
-    const int64_t floats = depth_from(c) * kWidth, next = c + kWinogradDepth;
+    const int64_t floats = depth_from(c) * kWidth, next = c + Scheme::kDepth;
     for (int64_t panel = 1; panel < panels_; ++panel)
       ahead.add(part.data + panel * part.panel_stride, floats);
     if (next < operands_.reduce) {
@@ -163,13 +160,13 @@ class WinogradCorrelation {
   // ---- few tiles ----
 
   struct FewScratch {
-    WinogradFilter filter;  // of kWinogradDepth channels
+    WinogradFilter filter;  // of Scheme::kDepth channels
     TileMatrices products;
     SourceTransform<Scheme, T> source;
     ResultTransform<Scheme, T> result;
 
     FewScratch(const WinogradCorrelation& call, Arena& arena)
-        : filter(WinogradFilter::take<Scheme>(smaller(call.operands_.reduce, kWinogradDepth),
+        : filter(WinogradFilter::take<Scheme>(smaller(call.operands_.reduce, Scheme::kDepth),
                                               kTaskChannels / kTaskWidth, kTaskWidth, arena)),
           products(TileMatrices::take<Scheme>(call.tiles_, kTaskChannels, kTaskChannels, arena)),
           source(call.grid_.w.tiles, arena),
@@ -198,8 +195,8 @@ class WinogradCorrelation {
 
   void run_channels(const Range& channels, const TileBlock& block, const TileMatrices& factors,
                     const FewScratch& scratch) const {
-    for (int64_t c = 0; c < operands_.reduce; c += kWinogradDepth) {
-      const Range reduce{c, smaller(operands_.reduce, c + kWinogradDepth)};
+    for (int64_t c = 0; c < operands_.reduce; c += Scheme::kDepth) {
+      const Range reduce{c, smaller(operands_.reduce, c + Scheme::kDepth)};
       for (int64_t k = channels.first; k < channels.last; k += kTaskWidth) {
         filter_transform_.run(scratch.filter, (k - channels.first) / kTaskWidth, k, reduce, c);
       }
@@ -240,7 +237,7 @@ class WinogradCorrelation {
     });
   }
 
-  // The products of the tiles in some slots by the reduced channels from c on, kWinogradDepth of them
+  // The products of the tiles in some slots by the reduced channels from c on, Scheme::kDepth of them
   // at most, for `produce` channels of the result.
   struct TileProduct {
     int index;
@@ -248,7 +245,7 @@ class WinogradCorrelation {
     int64_t c, produce;
   };
 
-  int64_t depth_from(int64_t c) const { return smaller(kWinogradDepth, operands_.reduce - c); }
+  int64_t depth_from(int64_t c) const { return smaller(Scheme::kDepth, operands_.reduce - c); }
 
   // Adds products to those of the channels before c. `filter` starts with their factors.
   void multiply_tiles(const TileProduct& product, const TileMatrices& factors,

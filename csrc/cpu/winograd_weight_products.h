@@ -8,8 +8,8 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Tiles whose products are summed in registers: their factors in one panel of either side fit the
-// L1 cache.
+// Tiles whose products are summed in registers, if the scheme allows so many: their factors in one
+// panel of either side fit the L1 cache.
 inline constexpr int64_t kWeightGradDepth = 128;
 
 // Register tiles have kTileRows output channels and kTileColumns input channels; panels of factors
@@ -139,7 +139,8 @@ struct ProductFactors {
     return block.with_product<Scheme>(kOrder.product[position]);
   }
   static Range first_part(const Range& slots) {
-    return {slots.first, smaller(slots.last, slots.first + kWeightGradDepth)};
+    constexpr int64_t kDepth = smaller<int64_t>(kWeightGradDepth, Scheme::kDepth);
+    return {slots.first, smaller(slots.last, slots.first + kDepth)};
   }
   static int64_t channels(const Range& range) { return range.last - range.first; }
 
