@@ -68,7 +68,8 @@ class WinogradCorrelation {
     block_ = larger(kBlockTiles, kTileBlockBytes / bytes);
     are_few_ = tiles_ <= kFewTiles &&
                divide_up(tiles_, block_) <= divide_up(operands.produce, kTaskChannels);
-    block_ = smaller(block_, divide_up(tiles_, threads));
+    // Threads get equally many blocks, of equally many tiles.
+    if (tiles_ > 0) block_ = divide_up(tiles_, round_up(divide_up(tiles_, block_), threads));
   }
 
   int64_t workspace(int64_t threads) const {

@@ -8,8 +8,9 @@
 //
 //   blocks    tiles are few and sums many: all tiles are one chunk, and a task multiplies a block of
 //             channels and transforms its sums at once
-//   segments  channels are few: tiles are cut into segments, each with sums of its own, and one
-//             thread takes all steps of a segment
+//   segments  channels are few: tiles are cut into segments, each with sums of its own. One thread
+//             takes all steps of a segment, whose factors never leave its cache, unless threads
+//             outnumber the segments
 //   chunks    otherwise the sums of all channels stay in memory until the last chunk
 //
 // Sums run over the tiles, and then over the segments, in order, whoever computes them.
@@ -23,8 +24,10 @@ namespace cnnops::CNNOPS_TARGET {
 // written once a chunk; and its least tiles.
 inline constexpr int64_t kChunkBytes = 512 << 10, kChunkTiles = 64;
 
-// Segments, of kSegmentTiles at least, if the sums of one have so few bytes.
-inline constexpr int64_t kSegments = 16, kSegmentTiles = 64, kSegmentBytes = 256 << 10;
+// The most segments, a power of two, and bytes of all their sums. A segment has kSegmentTiles at
+// least, and so many that its factors are kFactorsOfSums times its sums, which another thread reads.
+inline constexpr int64_t kSegments = 16, kSegmentsBytes = 2 << 20, kSegmentTiles = 64,
+                         kFactorsOfSums = 2;
 
 // Bytes of sums that are many. Tiles are few if their factors have at most twice as many.
 inline constexpr int64_t kManySums = 1 << 20;
@@ -55,10 +58,13 @@ class WinogradWeightGrad {
         tiles_(shape.batch * grid_.input.tiles()) {
     Arena measure;
     const int64_t sums = take_sums(1, measure).bytes();
-    segment_ = sums <= kSegmentBytes ? larger(kSegmentTiles, divide_up(tiles_, kSegments)) : tiles_;
-    segments_ = tiles_ == 0 ? 1 : divide_up(tiles_, segment_);
     const int64_t factors = kWinogradProducts<Scheme> * (shape.in_channels + shape.out_channels) *
                             int64_t(sizeof(float));
+    const int64_t least = larger(kSegmentTiles, divide_up(kFactorsOfSums * sums, factors));
+    int64_t most = kSegments;
+    while (most > 1 && (most * sums > kSegmentsBytes || most * least > tiles_)) most /= 2;
+    segment_ = divide_up(tiles_, most);
+    segments_ = tiles_ == 0 ? 1 : divide_up(tiles_, segment_);
     in_blocks_ = tiles_ == 0 || (sums > kManySums && tiles_ * factors <= 2 * sums);
     chunk_ = larger(kChunkTiles, larger(kChunkBytes, sums) / factors);
     chunk_ = in_blocks_ ? tiles_ : smaller(segment_, chunk_);
@@ -71,7 +77,7 @@ class WinogradWeightGrad {
       return workspace_bytes(arena, threads, [&](Arena& own) { return BlockScratch(*this, own); });
     }
     take_sums(segments_, arena);
-    if (segments_ > 1) {
+    if (has_thread_each(threads)) {
       return workspace_bytes(arena, threads,
                              [&](Arena& own) { return SegmentScratch(*this, own); });
     }
@@ -82,7 +88,7 @@ class WinogradWeightGrad {
   void run(const Execution& execution) const {
     if (in_blocks_) {
       run_blocks(execution);
-    } else if (segments_ > 1) {
+    } else if (has_thread_each(execution.threads)) {
       run_segments(execution);
     } else {
       run_chunks(execution);
@@ -91,6 +97,9 @@ class WinogradWeightGrad {
 
  private:
   using Factors = ProductFactors<Scheme>;
+
+  bool has_thread_each(int64_t threads) const { return segments_ > 1 && segments_ >= threads; }
+
   static constexpr ProductOrder<Scheme> kOrder{};
 
   struct Grids {
@@ -169,9 +178,8 @@ class WinogradWeightGrad {
                                 [&](Arena& own) { return SegmentScratch(*this, own); });
     parallel(execution, segments_, [&](int64_t segment, int64_t slot) {
       const SegmentScratch own = scratch(slot);
-      const int64_t first = segment * segment_;
-      add_tiles({first, smaller(tiles_, first + segment_)}, sums.of(segment), own.factors,
-                kOnOneThread, [&](int64_t) { return own.transforms; });
+      add_tiles(segment_tiles(segment), sums.of(segment), own.factors, kOnOneThread,
+                [&](int64_t) { return own.transforms; });
     });
     write_filters(sums, execution);
   }
@@ -180,12 +188,17 @@ class WinogradWeightGrad {
 
   void run_chunks(const Execution& execution) const {
     Arena arena(execution.workspace);
-    const ProductSums sums = take_sums(1, arena);
+    const ProductSums sums = take_sums(segments_, arena);
     const Factors factors = take_factors(arena);
     const ScratchBySlot transforms(execution, arena,
                                    [&](Arena& own) { return Transforms(*this, own); });
-    add_tiles({0, tiles_}, sums, factors, execution, transforms);
+    for (int64_t segment = 0; segment < segments_; ++segment)
+      add_tiles(segment_tiles(segment), sums.of(segment), factors, execution, transforms);
     write_filters(sums, execution);
+  }
+
+  Range segment_tiles(int64_t segment) const {
+    return {segment * segment_, smaller(tiles_, (segment + 1) * segment_)};
   }
 
   // The products of one segment's tiles, a chunk at a time. Filters have different numbers of
