@@ -93,9 +93,10 @@ CNNOPS_INLINE bool copies_rows(const Conv2dProblem& problem) {
 }
 
 // Channels fill vectors; rows are copied, or transposed, and so are results; the filter is read once
-// an image.
+// an image. Neighbours of a strided input gradient lie apart.
 CNNOPS_INLINE double copied_rows_cost(const Conv2dProblem& problem) {
-  constexpr double kCopy = 3, kWrite = 10, kTransposeRow = 20, kTransposeResult = 24, kFilter = 16;
+  constexpr double kCopy = 3, kWrite = 10, kTransposeRow = 20, kTransposeResult = 24, kFilter = 16,
+                   kApart = 1000;
   const Conv2dCounts counts(problem);
   const Pair map = lattice_size(problem);
   const double filling =
@@ -103,7 +104,10 @@ CNNOPS_INLINE double copied_rows_cost(const Conv2dProblem& problem) {
   const double moved = problem.channels_last
                            ? kCopy * counts.source + kWrite * counts.result
                            : kTransposeRow * counts.source + kTransposeResult * counts.result;
-  return counts.products * (filling + kFilter / double(map.h * map.w)) + moved;
+  const bool is_apart = problem.pass == Conv2dPass::kInputGrad && problem.shape.stride.w > 1;
+  const double apart =
+      is_apart ? kApart * double(problem.shape.input.h * problem.shape.input.w) : 0;
+  return counts.products * (filling + kFilter / double(map.h * map.w)) + moved + apart;
 }
 
 // Patches are gathered, a row of pixels or in channels_last a run of channels at a time, sums are

@@ -26,7 +26,7 @@ struct StrideTwoFamily {
   static constexpr bool kIsRotated = false;
 
   static double more_moves(const Conv2dProblem& problem) {
-    if (problem.pass == Conv2dPass::kForward) return 0;
+    if (problem.pass == Conv2dPass::kForward) return problem.channels_last ? 4 : 0;
     if (problem.pass == Conv2dPass::kInputGrad) return problem.channels_last ? 50 : 18;
     return problem.channels_last ? 42 : 6;
   }
