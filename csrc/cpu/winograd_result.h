@@ -131,7 +131,7 @@ class ResultTransform {
   template <bool kIsLow, bool kIsNarrow, class E>
   static void transform_tile(const float* products, int64_t product_stride, WinogradVector bias,
                              const Range& rows, const Range& columns, const Results<E>& to) {
-    WinogradVector halfway[Scheme::kProducts][Scheme::kResults] = {};
+    WinogradVector halfway[Scheme::kProducts][Scheme::kResults];
     for (int i = 0; i < Scheme::kProducts; ++i) {
       if (!has_product<Scheme>(i, kIsLow)) continue;
       const float* product = products + i * Scheme::kProducts * product_stride;
@@ -145,7 +145,9 @@ class ResultTransform {
     for (int64_t c = columns.first; c < columns.last; ++c) {
       WinogradVector m[Scheme::kProducts], y[Scheme::kResults];
 #pragma GCC unroll 16
-      for (int i = 0; i < Scheme::kProducts; ++i) m[i] = halfway[i][c];
+      for (int i = 0; i < Scheme::kProducts; ++i) {
+        m[i] = has_product<Scheme>(i, kIsLow) ? halfway[i][c] : WinogradVector{};
+      }
       Scheme::result(m, y);
       const int64_t column = to.first + c * to.column_stride;
 #pragma GCC unroll 16

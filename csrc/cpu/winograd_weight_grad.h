@@ -9,8 +9,8 @@
 //   blocks    tiles are few and sums many: all tiles are one chunk, and a task multiplies a block of
 //             channels and transforms its sums at once
 //   segments  channels are few: tiles are cut into segments, each with sums of its own. One thread
-//             takes all steps of a segment, whose factors never leave its cache, unless threads
-//             outnumber the segments
+//             takes all steps of a segment, whose factors never leave its cache, unless segments
+//             are too few for the threads, who share every step then
 //   chunks    otherwise the sums of all channels stay in memory until the last chunk
 //
 // Sums run over the tiles, and then over the segments, in order, whoever computes them.
@@ -28,6 +28,9 @@ inline constexpr int64_t kChunkBytes = 512 << 10, kChunkTiles = 64;
 // least, and so many that its factors are kFactorsOfSums times its sums, which another thread reads.
 inline constexpr int64_t kSegments = 16, kSegmentsBytes = 2 << 20, kSegmentTiles = 64,
                          kFactorsOfSums = 2;
+
+// Threads that the steps of a chunk keep busy.
+inline constexpr int64_t kStepThreads = 8;
 
 // Bytes of sums that are many. Tiles are few if their factors have at most twice as many.
 inline constexpr int64_t kManySums = 1 << 20;
@@ -77,7 +80,7 @@ class WinogradWeightGrad {
       return workspace_bytes(arena, threads, [&](Arena& own) { return BlockScratch(*this, own); });
     }
     take_sums(segments_, arena);
-    if (has_thread_each(threads)) {
+    if (takes_segments(threads)) {
       return workspace_bytes(arena, threads,
                              [&](Arena& own) { return SegmentScratch(*this, own); });
     }
@@ -88,7 +91,7 @@ class WinogradWeightGrad {
   void run(const Execution& execution) const {
     if (in_blocks_) {
       run_blocks(execution);
-    } else if (has_thread_each(execution.threads)) {
+    } else if (takes_segments(execution.threads)) {
       run_segments(execution);
     } else {
       run_chunks(execution);
@@ -98,7 +101,9 @@ class WinogradWeightGrad {
  private:
   using Factors = ProductFactors<Scheme>;
 
-  bool has_thread_each(int64_t threads) const { return segments_ > 1 && segments_ >= threads; }
+  bool takes_segments(int64_t threads) const {
+    return segments_ > 1 && segments_ >= smaller(threads, kStepThreads);
+  }
 
   static constexpr ProductOrder<Scheme> kOrder{};
 
