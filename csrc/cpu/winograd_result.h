@@ -131,6 +131,7 @@ class ResultTransform {
   template <bool kIsLow, bool kIsNarrow, class E>
   static void transform_tile(const float* products, int64_t product_stride, WinogradVector bias,
                              const Range& rows, const Range& columns, const Results<E>& to) {
+    constexpr int64_t kRows = count_results(kIsLow);
     WinogradVector halfway[Scheme::kProducts][Scheme::kResults];
     for (int i = 0; i < Scheme::kProducts; ++i) {
       if (!has_product<Scheme>(i, kIsLow)) continue;
@@ -151,9 +152,8 @@ class ResultTransform {
       Scheme::result(m, y);
       const int64_t column = to.first + c * to.column_stride;
 #pragma GCC unroll 16
-      for (int r = 0; r < count_results(kIsLow); ++r) {
-        if (r >= rows.first && r < rows.last)
-          store(to.data + column + r * to.row_stride, y[r] + bias);
+      for (int64_t r = 0; r < kRows; ++r) {
+        if (rows.has(r)) store(to.data + column + r * to.row_stride, y[r] + bias);
       }
     }
   }

@@ -166,14 +166,14 @@ class SourceTransform {
 
   template <bool kIsLow, bool kIsNarrow>
   void transform_rows(const float* from, float* to, int64_t factor_stride, int64_t vectors) const {
+    constexpr int kSamples = count_samples<Scheme>(kIsNarrow);
     for (int i = 0; i < Scheme::kProducts; ++i, from += columns_ * kLineChannels) {
       if (!has_product<Scheme>(i, kIsLow)) continue;
       float* const row = to + i * Scheme::kProducts * factor_stride;
       for (int64_t v = 0; v < vectors; ++v) {
         WinogradVector x[Scheme::kSamples] = {}, t[Scheme::kProducts];
 #pragma GCC unroll 16
-        for (int c = 0; c < count_samples<Scheme>(kIsNarrow); ++c)
-          x[c] = load(from + c * kLineChannels + v * kLanes);
+        for (int c = 0; c < kSamples; ++c) x[c] = load(from + c * kLineChannels + v * kLanes);
         Scheme::source(x, t);
         float* factor = row + v * kLanes;
 #pragma GCC unroll 16
