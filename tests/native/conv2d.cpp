@@ -124,11 +124,15 @@ Conv2dShape shape_of(const Case& c) {
           c.kernel, size,          c.stride,       c.dilation, c.padding};
 }
 
-// The error allowed, in units of eps * magnitude; the largest of tests/checks.py.
-constexpr double kFactor = 128;
-
 bool is_winograd(const Conv2dAlgorithm& algorithm) {
   return std::string(algorithm.name).starts_with("winograd");
+}
+
+// The error allowed, in units of eps * magnitude, where tests/checks.py has at most as much.
+constexpr double kFactor = 64;
+
+double factor_of(const Conv2dAlgorithm& algorithm) {
+  return algorithm.name == std::string("winograd_4x4_5x5") ? 2 * kFactor : kFactor;
 }
 
 // A case's pass with its exact results.
@@ -232,7 +236,7 @@ void check_algorithm(const Pass& pass, DType dtype, const Placement& placement,
   Call first(pass, dtype, placement);
   first.run(algorithm, 1);
   expect_close(first.result(), pass.exact,
-               is_winograd(algorithm) ? pass.tile_magnitude : pass.magnitude, kFactor);
+               is_winograd(algorithm) ? pass.tile_magnitude : pass.magnitude, factor_of(algorithm));
   for (int64_t threads = 2; threads <= kMostThreads; ++threads) {
     Call other(pass, dtype, placement);
     other.run(algorithm, threads);
