@@ -160,7 +160,7 @@ def test_flops_are_those_that_torch_counts():
 def test_least_flops_of_a_step():
     """LeNet-5: all convolutions are 5x5, the first has no input gradient."""
     first, second, third = 6 * 28**2 * 25, 16 * 10**2 * 6 * 25, 120 * 16 * 25
-    expected = 2 * (2 * first + 3 * second + 3 * third) * 36 / 100
+    expected = 2 * (2 * first + 3 * second + 3 * third) * 64 / 400
     assert network.least_flops_of_step(NETWORKS["lenet5"]) == pytest.approx(expected)
 
 
