@@ -62,7 +62,7 @@ class CorrelationPlan {
   using A = Accumulate<T>;
 
   CorrelationPlan(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                  bool channels_last)
+                  bool channels_last, int64_t threads)
       : map_pixels(lattice.h.count * lattice.w.count),
         depth(operands.reduce * lattice.h.taps * lattice.w.taps),
         window_rows(has_window_rows(lattice, operands.reduce, operands.produce, channels_last)),
@@ -73,7 +73,7 @@ class CorrelationPlan {
                            : blocking(map_pixels, kBlockPixels,
                                       channel_vectors ? kTileRows : kTileColumns<A>)),
         channels(blocking(operands.produce, kBlockChannels, width)),
-        images(blocking(operands.batch, images_of_block(operands), 1)),
+        images(blocking(operands.batch, images_of_block(operands, threads), 1)),
         depth_block(window_rows ? whole_rows_of_filter(lattice, operands.reduce)
                                 : blocking(depth, kBlockDepth, 1).size),
         patches(window_rows ? rows_of_task(lattice, operands.reduce)
@@ -115,10 +115,11 @@ class CorrelationPlan {
 
   // As many as fill a block of pixels, but not so many that too few tasks are left, unless a tile's
   // columns need them.
-  int64_t images_of_block(const CorrelationOperands<T>& operands) const {
+  int64_t images_of_block(const CorrelationOperands<T>& operands, int64_t threads) const {
+    constexpr int64_t kTasksOfThread = 4;
     const int64_t most = kBlockPixels / map_pixels, least = kTileColumns<A> / map_pixels;
     const int64_t tasks_of_image = operands.groups * channels.count;
-    const int64_t spare = operands.batch * tasks_of_image / kBatchTasks;
+    const int64_t spare = operands.batch * tasks_of_image / (kTasksOfThread * threads);
     return larger<int64_t>(1, smaller(most, larger(least, spare)));
   }
 };

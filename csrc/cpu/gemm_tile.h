@@ -40,8 +40,23 @@ constexpr int tile_rows(int vectors) {
 inline constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;
 inline constexpr int kTileRows = tile_rows(kTileVectors);
 
+// Fetches the sums' lines, which are stored when the depth is through: processors that store in order
+// would wait for each of them.
+template <class A, int kRows, int kVectors>
+CNNOPS_INLINE void fetch_sums(const TileOperands<A>& tile) {
+  constexpr int kColumns = kVectors * lanes<A>, kLine = 64 / sizeof(A);
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const A* row = tile.sums + i * tile.sums_row;
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumns; j += kLine) __builtin_prefetch(row + j, 1);
+    __builtin_prefetch(row + kColumns - 1, 1);
+  }
+}
+
 template <class A, int kRows, int kVectors>
 void multiply_tile(const TileOperands<A>& tile) {
+  fetch_sums<A, kRows, kVectors>(tile);
   Vec<A> sums[kRows][kVectors] = {};
   const A* vectors = tile.vectors;
   const char* ahead = tile.ahead.first;

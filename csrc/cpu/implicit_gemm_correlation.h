@@ -22,7 +22,7 @@ namespace cnnops::CNNOPS_TARGET {
 template <class T>
 int64_t correlation_workspace(const CorrelationOperands<T>& operands, const Correlation& lattice,
                               bool channels_last, int64_t threads) {
-  const CorrelationPlan<T> plan(operands, lattice, channels_last);
+  const CorrelationPlan<T> plan(operands, lattice, channels_last, threads);
   Arena arena;
   plan.take_filter(arena, operands.groups, operands.produce);
   return workspace_bytes(arena, threads,
@@ -50,7 +50,7 @@ void run_correlation(const CorrelationOperands<T>& operands, const Correlation& 
 template <class T>
 void correlate(const CorrelationOperands<T>& operands, const Correlation& lattice,
                bool channels_last, const Execution& execution) {
-  const CorrelationPlan<T> plan(operands, lattice, channels_last);
+  const CorrelationPlan<T> plan(operands, lattice, channels_last, execution.threads);
   if (plan.window_rows) {
     run_correlation<T, WindowRows<T>>(operands, lattice, plan, execution);
   } else if (plan.channel_vectors) {

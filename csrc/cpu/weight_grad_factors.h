@@ -78,12 +78,13 @@ class PixelFactors {
   }
 
   // Rows that are multiples of a page apart are not read where they lie: they would share a few sets
-  // of the L1 cache.
+  // of the L1 cache, and so would panels of one cache line where rows are multiples of 8 lines apart.
   static Rows rows_in(const PatchSource<T>& source, const Strides4& stride,
                       const PixelBlock& block) {
-    constexpr int64_t kPage = 4096 / int64_t(sizeof(A));
+    constexpr int64_t kSize = sizeof(A), kLine = 64, kPage = 4096;
+    constexpr int64_t kApart = kTileColumns<A> * kSize > kLine ? kPage : 8 * kLine;
     const Rows rows = rows_in_place(source, stride, block);
-    return rows.row % kPage == 0 ? Rows{nullptr, 0} : rows;
+    return rows.row * kSize % kApart == 0 ? Rows{nullptr, 0} : rows;
   }
 
   // source(i) is that of the block's image i.
@@ -137,11 +138,18 @@ class MapFactors {
     return {gradients.data, kTileRows * gradients.row, gradients.row, 1, patches_, row};
   }
 
-  // The next block's channels of both tensors, if it has whole maps and a pixel reads a sample.
+  // The next block's channels of both tensors, if a pixel reads a sample.
   static Ahead ahead_of(const WeightGradOperands<T>& operands, const WeightGradTask& task,
                         const PixelBlock& next) {
     Ahead ahead;
-    if (next.pixels < operands.pixels() || !reads_single_samples(operands.lattice)) return ahead;
+    if (!reads_single_samples(operands.lattice)) return ahead;
+    if (next.pixels < operands.pixels()) {
+      add_part(input_of(operands, task.group, next.first_image), operands.input_stride,
+               {task.first_k, task.first_k + task.depth}, next, ahead);
+      add_part(gradients_of(operands, task, next.first_image), operands.grad_output_stride,
+               {0, task.channels}, next, ahead);
+      return ahead;
+    }
     for (int64_t i = next.first_image; i < next.first_image + next.images; ++i) {
       ahead.add(input_of(operands, task.group, i).data + task.first_k * operands.input_stride.c,
                 task.depth * operands.input_stride.c);
@@ -157,6 +165,15 @@ class MapFactors {
     const A* data;
     int64_t row;
   };
+
+  // Channels [first, last) of a block that is a part of a map, as many at a time as a tile is deep.
+  static void add_part(const PatchSource<T>& source, const Strides4& stride, const Range& channels,
+                       const PixelBlock& next, Ahead& ahead) {
+    const T* pixels = source.data + source_offset(source.lattice, stride, next.first_pixel);
+    const int64_t columns = source_offset(source.lattice, stride, next.pixels);
+    for (int64_t c = channels.first; c < channels.last; c += next.pixels)
+      ahead.add_columns(pixels + c * stride.c, columns, stride.c);
+  }
 
   void transpose_patches(const WeightGradOperands<T>& operands, const PatchSource<T>& source,
                          const WeightGradTask& task, const PixelBlock& block, A* to) const {

@@ -34,6 +34,9 @@ void scatter_lanes(const float* from, int64_t from_row, T* to, int64_t sample_st
   }
 }
 
+// Tiles whose results' lines are fetched before they are written, where channels are contiguous.
+inline constexpr int64_t kFetchedTilesOfResults = 2;
+
 // One image's map of a result.
 template <class T>
 struct ResultMap {
@@ -69,13 +72,13 @@ class ResultTransform {
     const Range columns = inside(end - x, 1, x, grid.w.result.size);
     const int64_t first = y * map.stride.h + x * map.stride.w;
     if (map.stride.c == 1 && channels % kLanes == 0) {
-      transform(from, bias, channels, grid.w, strip, rows, columns,
-                Results<T>{map.data, first, map.stride.h, map.stride.w});
+      transform<true>(from, bias, channels, grid.w, strip, rows, columns,
+                      Results<T>{map.data, first, map.stride.h, map.stride.w});
       return;
     }
     const int64_t row_size = columns_ * kLineChannels;
-    transform(from, bias, channels, grid.w, strip, rows, columns,
-              Results<float>{results_, 0, row_size, kLineChannels});
+    transform<false>(from, bias, channels, grid.w, strip, rows, columns,
+                     Results<float>{results_, 0, row_size, kLineChannels});
     for (int64_t r = rows.first; r < rows.last; ++r) {
       for (int64_t c = 0; c < channels; c += kLanes) {
         scatter_lanes(
@@ -100,8 +103,19 @@ class ResultTransform {
     return Scheme::kResults - (is_short ? kResultPart<Scheme> : 0);
   }
 
-  // The rows and columns that lie in the result.
+  // Fetches a line of each result some columns behind a tile's.
   template <class E>
+  static void fetch_results(const Range& rows, const Range& columns, const Results<E>& tile) {
+    constexpr int64_t kBehind = kFetchedTilesOfResults * Scheme::kResults;
+    for (int64_t r = rows.first; r < rows.last; ++r) {
+      const E* row = tile.data + tile.first + r * tile.row_stride;
+      for (int64_t c = columns.first; c < columns.last; ++c)
+        __builtin_prefetch(row + (c + kBehind) * tile.column_stride, 1);
+    }
+  }
+
+  // The rows and columns that lie in the result.
+  template <bool kFetches, class E>
   static void transform(const ProductPlace& from, const T* bias, int64_t channels,
                         const TileAxis& axis, const TileStrip& strip, const Range& rows,
                         const Range& columns, const Results<E>& to) {
@@ -110,13 +124,15 @@ class ResultTransform {
       const int64_t start = axis.start(axis.result, strip.first + t) - x;
       const Range inner{larger<int64_t>(0, columns.first - start),
                         smaller(count_results(IsNarrow::value), columns.last - start)};
+      const Results<E> first{to.data, to.first + start * to.column_stride, to.row_stride,
+                             to.column_stride};
+      if constexpr (kFetches) fetch_results(rows, inner, first);
       for (int64_t c = 0; c < channels; c += kLanes) {
         const WinogradVector vector = bias == nullptr
                                           ? WinogradVector{}
                                           : load_partial(bias + c, smaller(kLanes, channels - c));
         const float* products = from.data + slot * from.tile_stride + c;
-        const Results<E> tile{to.data, to.first + start * to.column_stride + c, to.row_stride,
-                              to.column_stride};
+        const Results<E> tile{to.data, first.first + c, to.row_stride, to.column_stride};
         if (strip.is_low) {
           transform_tile<true, IsNarrow::value>(products, from.product_stride, vector, rows, inner,
                                                 tile);

@@ -15,6 +15,10 @@ namespace cnnops::CNNOPS_TARGET {
 inline constexpr int64_t kLineChannels = 16;
 static_assert(kLineChannels % lanes<float> == 0);
 
+// Columns of a source that are fetched before they are read: where channels are contiguous, a strip
+// reads a line a column.
+inline constexpr int64_t kFetchedColumns = 8;
+
 // A line of zeros of any storage type.
 alignas(64) inline constexpr char kZeros[64] = {};
 
@@ -102,11 +106,12 @@ class SourceTransform {
     const int64_t first = y * map.stride.h + (x + inner.first) * map.stride.w;
     clear({0, inner.first});
     if (map.stride.c == 1 && channels == vectors * kLanes) {
-      transform_columns<kIsLow>(map.data, first, map.stride.h, map.stride.w, rows, inner, vectors);
+      transform_columns<kIsLow, kFetchedColumns>(map.data, first, map.stride.h, map.stride.w, rows,
+                                                 inner, vectors);
     } else {
       gather(map, first, rows, inner.last - inner.first, channels);
-      transform_columns<kIsLow>(gathered_, 0, columns_ * kLineChannels, kLineChannels, rows, inner,
-                                vectors);
+      transform_columns<kIsLow, 0>(gathered_, 0, columns_ * kLineChannels, kLineChannels, rows,
+                                   inner, vectors);
     }
     clear({inner.last, columns});
     strip.for_each_tile([&]<class IsNarrow>(int64_t t, int64_t slot, IsNarrow) {
@@ -135,8 +140,8 @@ class SourceTransform {
     }
   }
 
-  // Rows outside of `rows` are zero.
-  template <bool kIsLow, class E>
+  // Rows outside of `rows` are zero. Columns so far ahead are fetched.
+  template <bool kIsLow, int64_t kAhead, class E>
   void transform_columns(const E* data, int64_t first, int64_t row_stride, int64_t column_stride,
                          const Range& rows, const Range& columns, int64_t vectors) const {
     constexpr int kSamples = count_samples<Scheme>(kIsLow);
@@ -148,6 +153,10 @@ class SourceTransform {
       step[r] = is_inside ? column_stride : 0;
     }
     for (int64_t c = columns.first; c < columns.last; ++c) {
+      if constexpr (kAhead > 0) {
+#pragma GCC unroll 16
+        for (int r = 0; r < kSamples; ++r) __builtin_prefetch(row[r] + kAhead * step[r]);
+      }
       for (int64_t v = 0; v < vectors; ++v) {
         WinogradVector x[Scheme::kSamples] = {}, t[Scheme::kProducts];
 #pragma GCC unroll 16
