@@ -27,7 +27,7 @@ struct StrideTwoFamily {
 
   static double more_moves(const Conv2dProblem& problem) {
     if (problem.pass == Conv2dPass::kForward) return problem.channels_last ? 4 : 0;
-    if (problem.pass == Conv2dPass::kInputGrad) return problem.channels_last ? 50 : 18;
+    if (problem.pass == Conv2dPass::kInputGrad) return problem.channels_last ? 44 : 18;
     return problem.channels_last ? 42 : 6;
   }
   static TileAxis input_grad_tiles(const WindowAxis& axis) {

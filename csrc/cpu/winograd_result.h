@@ -76,16 +76,17 @@ class ResultTransform {
                       Results<T>{map.data, first, map.stride.h, map.stride.w});
       return;
     }
-    const int64_t row_size = columns_ * kLineChannels;
+    const int64_t row_size = columns_ * kLineChannels, count = columns.last - columns.first;
+    T* const corner = map.data + first + columns.first * map.stride.w;
+    for (int64_t r = rows.first; r < rows.last; ++r)
+      fetch_samples(corner + r * map.stride.h, map.stride.c, channels, count);
     transform<false>(from, bias, channels, grid.w, strip, rows, columns,
                      Results<float>{results_, 0, row_size, kLineChannels});
     for (int64_t r = rows.first; r < rows.last; ++r) {
       for (int64_t c = 0; c < channels; c += kLanes) {
-        scatter_lanes(
-            results_ + r * row_size + columns.first * kLineChannels + c, kLineChannels,
-            map.data + first + r * map.stride.h + columns.first * map.stride.w + c * map.stride.c,
-            map.stride.w, map.stride.c, smaller(kLanes, channels - c),
-            columns.last - columns.first);
+        scatter_lanes(results_ + r * row_size + columns.first * kLineChannels + c, kLineChannels,
+                      corner + r * map.stride.h + c * map.stride.c, map.stride.w, map.stride.c,
+                      smaller(kLanes, channels - c), count);
       }
     }
   }

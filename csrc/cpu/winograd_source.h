@@ -56,6 +56,15 @@ void gather_lanes(const T* from, int64_t sample_stride, int64_t channel_stride, 
   }
 }
 
+// Fetches the lines of `count` neighbouring samples of some channels.
+template <class T>
+void fetch_samples(const T* from, int64_t channel_stride, int64_t channels, int64_t count) {
+  constexpr int64_t kLine = 64 / int64_t(sizeof(T));
+  for (int64_t c = 0; c < channels; ++c, from += channel_stride) {
+    for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(from + i);
+  }
+}
+
 // One image's map of a source.
 template <class T>
 struct SourceMap {
@@ -129,12 +138,15 @@ class SourceTransform {
     }
   }
 
+  // The strip below reads the rows that are fetched.
   void gather(const SourceMap<T>& map, int64_t first, const Range& rows, int64_t columns,
               int64_t channels) const {
     for (int64_t r = rows.first; r < rows.last; ++r) {
+      const T* row = map.data + first + r * map.stride.h;
+      fetch_samples(row + Scheme::kSourceStep * map.stride.h, map.stride.c, channels, columns);
       for (int64_t c = 0; c < channels; c += kLanes) {
-        gather_lanes(map.data + first + r * map.stride.h + c * map.stride.c, map.stride.w,
-                     map.stride.c, smaller(kLanes, channels - c), columns,
+        gather_lanes(row + c * map.stride.c, map.stride.w, map.stride.c,
+                     smaller(kLanes, channels - c), columns,
                      gathered_ + r * columns_ * kLineChannels + c, kLineChannels);
       }
     }
