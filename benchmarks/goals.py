@@ -65,6 +65,14 @@ What is left where a goal is missed: the fractions of the machine's peak that bo
 multiply-adds; of copy bandwidth for poolings and depthwise convolutions), and the ratio's limit:
 at that peak, with no multiplication more than Winograd's algorithms need. Means of all cases; last,
 how many are below the mean's goal."""
+PRODUCTS_HEADER = (
+    *("operation, pass", "NCHW: products / cnnops", "limit"),
+    *("channels_last: products / cnnops", "limit"),
+)
+PRODUCTS_TEXT = """\
+What the matrix products alone take, by torch's matrix product on operands that lie at their best
+(`benchmarks/products.py`): their time over that of cnnops' whole pass, and the ratio's limit, which
+a pass of these products and nothing else would reach. Means of all cases."""
 
 
 def page(rows: Sequence[Row]) -> str:
@@ -76,13 +84,15 @@ def page(rows: Sequence[Row]) -> str:
 
 def _section(setting: str, rows: list[Row]) -> str:
     """The goals that have rows, and what is slower than torch."""
-    rows = [row for row in rows if row.benchmark != "denormals"]
+    products = {row.case[1:]: row.ratio for row in rows if row.benchmark == "products"}
+    rows = [row for row in rows if row.benchmark not in ("denormals", "products")]
     held = [(goal, chosen) for goal in GOALS if (chosen := [r for r in rows if _is_of(r, goal)])]
     if not held:
         return ""
     lines = [_line(goal, chosen) for goal, chosen in held]
     header = (*HEADER, "worst case", "reached")
     parts = [f"### {setting}", table(header, lines), _slower(rows), _bounds(held)]
+    parts.append(_products(held, products))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -141,6 +151,27 @@ def _bound(goal: Goal, rows: list[Row]) -> list[str]:
         cells += [f"{ours:.0%}", f"{theirs:.0%}", f"{goal.saving / theirs:.1f}"]
         below += sum(row.ratio < getattr(goal, memory_format) for row in of_format)
     return [*cells, f"{below} of {len(rows)}"]
+
+
+def _products(held: list[tuple[Goal, list[Row]]], products: dict[tuple, float]) -> str:
+    """How near passes are to their bare matrix products, whose ratios `products` has by case."""
+    lines = []
+    for goal, rows in held:
+        with_products = [row for row in rows if row.case[1:] in products]
+        if not with_products:
+            continue
+        cells = [f"{goal.kind}, {goal.which}"]
+        by_format = _by_format(with_products)
+        for memory_format in ("contiguous", "channels_last"):
+            of_format = by_format.get(memory_format, [])
+            if not of_format:
+                cells += ["-", "-"]
+                continue
+            shares = [products[row.case[1:]] for row in of_format]
+            limits = [row.ratio / share for row, share in zip(of_format, shares, strict=True)]
+            cells += [f"{geometric_mean(shares):.0%}", f"{geometric_mean(limits):.2f}"]
+        lines.append(cells)
+    return f"{PRODUCTS_TEXT}\n\n{table(PRODUCTS_HEADER, lines)}" if lines else ""
 
 
 def _slower(rows: list[Row]) -> str:

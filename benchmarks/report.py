@@ -46,6 +46,7 @@ PARTS = {
         "--malloc warm --threads 2 --batch 2 --dtypes float16 --filter resnet20",
         onednn_limit="AVX512_CORE_VNNI",
     ),
+    "products-warm": Part("products", "--malloc warm --threads 1 2"),
     "pool2d-warm": Part("pool2d", "--malloc warm --threads 1 2", plot=True),
     "pool2d-default": Part("pool2d", "--malloc default --threads 2"),
     "network-warm": Part("network", "--malloc warm --threads 2 --passes step hollow", plot=True),

@@ -24,6 +24,7 @@ from benchmarks import (
     malloc,
     network,
     pool2d,
+    products,
     report,
     results,
     runner,
@@ -56,6 +57,7 @@ FACTS = dict(machine="a machine", versions="torch", command="a command", date="t
 
 BENCHMARKS = {
     conv2d: "resnet20 64->64",
+    products: "resnet20 64->64",
     pool2d: "plain8 128 2x2/2",
     network: "lenet5",
     tiny: "layer 1",
@@ -435,6 +437,29 @@ def test_what_is_left_where_a_goal_is_missed():
         *("3x3 stride 1, forward", "50%", "25%", "16.0", "-", "-", "-", "1 of 1"),
     ]
     assert "1x1" not in missed
+
+
+def test_the_limit_by_bare_products_is_that_of_torch_over_them():
+    # The convolution takes 0.5 s here, 2 s in torch; the products take 0.4 s of 0.5 s.
+    alone = row(benchmark="products", torch_seconds=0.4)
+    page = goals.page([row(), row(name="other"), alone])
+    part = page[page.index("What the matrix products alone take") :]
+    assert cells(part, "3x3 stride 1, forward")[1:] == ["80%", "5.00", "-", "-"]
+    assert cells(page, "3x3 stride 1, forward")[1:3] == ["2", "4.00"]
+    assert "What the matrix products" not in goals.page([row(), row(name="other")])
+
+
+@pytest.mark.parametrize("which", products.PASSES)
+@pytest.mark.parametrize("kernel, count", [(1, 1), (3, 36), (5, 64)])
+def test_bare_products_are_those_of_the_best_algorithm(which, kernel, count):
+    shape = shapes.ConvShape("", 2, 5, 7, 8, kernel, padding=kernel // 2)
+    product = products.Case(shape, Setting("float32", "contiguous")).sides(which)[1]
+    result, (left, right) = product(), product.args
+    multiplications = result.numel() * left.shape[-1]
+    assert left.shape[-1] == right.shape[-2]
+    assert left.shape[:-2] == (() if count == 1 else (count,))
+    # Two images of 8 x 8 results, which tiles of 4 x 4 cover.
+    assert multiplications == count * 2 * (64 if kernel == 1 else 4) * 5 * 7
 
 
 def test_goals_of_half_types_are_their_own():

@@ -40,8 +40,8 @@ constexpr int tile_rows(int vectors) {
 inline constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;
 inline constexpr int kTileRows = tile_rows(kTileVectors);
 
-// Fetches the sums' lines, which are stored when the depth is through: processors that store in order
-// would wait for each of them.
+// Fetches the sums' lines: stores leave in order, and after the depth a line that is not in the cache
+// would hold up all behind it.
 template <class A, int kRows, int kVectors>
 CNNOPS_INLINE void fetch_sums(const TileOperands<A>& tile) {
   constexpr int kColumns = kVectors * lanes<A>, kLine = 64 / sizeof(A);
