@@ -6,7 +6,8 @@ parameters; results are compared before anything is timed.
 
 "hollow" has, in the place of cnnops, a step whose convolutions and poolings only write zeros: what
 is left if they cost nothing else. Its work is the least that convolutions need: with the Winograd
-algorithms of cnnops, and without the gradient of the images.
+algorithms of cnnops, and without the gradient of the images. "products" has the same step and the
+bare matrix products of all convolutions (products.py) beside it.
 """
 
 import copy
@@ -24,12 +25,14 @@ from .checks import TF32_EPS
 from .command_line import parse
 from .hollow import hollow
 from .networks import NETWORKS, Network, walk
+from .products import bare_products
 from .results import Run
 from .runner import Setting, run
-from .shapes import SAVINGS
+from .shapes import SAVINGS, conv_shape
 from .timing import Call
 
-PASSES = ("forward", "step", "hollow")
+PASSES = ("forward", "step", "hollow", "products")
+OF_HOLLOW = ("hollow", "products")
 
 MOST_IMAGES = 128
 MOST_FLOPS = 150e9  # of a step; about a second on two cores
@@ -102,14 +105,31 @@ class Case:
     def hollow(self) -> nn.Module:
         return hollow(_with_shared_parameters(self.theirs))
 
+    @cached_property
+    def products(self) -> list[Call]:
+        """Of all convolutions, without the gradient of the images; equal shapes share them."""
+        products, calls = {}, []
+        for layer in walk(self.problem.network):
+            shape = conv_shape("", layer)
+            if shape is None:
+                continue
+            shape = shape._replace(batch=self.batch)
+            if shape not in products:
+                products[shape] = bare_products(shape, self.setting)
+            skipped = () if calls else ("input_grad",)
+            calls += [call for which, call in products[shape].items() if which not in skipped]
+        return calls
+
     def sides(self, which: str) -> tuple[Call, Call]:
+        if which == "products":
+            return self.step_of_products, partial(self.step, self.theirs)
         if which == "hollow":
             return partial(self.step, self.hollow), partial(self.step, self.theirs)
         return tuple(partial(getattr(self, which), side) for side in (self.ours, self.theirs))
 
     def work(self, which: str) -> float:
         """The gradients cost as much as the forward pass, each."""
-        if which == "hollow":
+        if which in OF_HOLLOW:
             return self.batch * self.problem.least_flops_of_step
         return self.batch * self.problem.flops_of_image * (3 if which == "step" else 1)
 
@@ -117,6 +137,11 @@ class Case:
         network.eval()
         with torch.no_grad():
             return (network(self.images),)
+
+    def step_of_products(self) -> None:
+        self.step(self.hollow)
+        for product in self.products:
+            product()
 
     def step(self, network: nn.Module) -> tuple[torch.Tensor, ...]:
         return self._gradients(network.train())
@@ -128,7 +153,7 @@ class Case:
         Errors grow through a network in any case, so that the norm of a difference is bounded.
         Nothing is right about a hollow network but the sizes.
         """
-        if which == "hollow":
+        if which in OF_HOLLOW:
             return
         check = self.forward if which == "forward" else lambda side: self._gradients(side.eval())
         ours, theirs = (_flattened(check(side)) for side in (self.ours, self.theirs))

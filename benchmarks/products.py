@@ -1,9 +1,9 @@
 """Times convolutions against their bare matrix products: python -m benchmarks.products.
 
-A 1x1 convolution is one matrix product, and Winograd's F(4x4, 3x3) and F(4x4, 5x5) are 36 and 64 of
-them between transforms. The other side computes these products alone, by torch's matrix product
-(MKL's on most CPUs), on operands that lie at their best: no transform, no copy. The ratio is the
-time of the products over that of cnnops' whole pass.
+A convolution is one matrix product of its patches, and Winograd's algorithms are 36 to 81 smaller
+ones between transforms. The other side computes these products alone, by torch's matrix product
+(MKL's on most CPUs), on operands that lie at their best: no transform, no copy, no gathering. The
+ratio is the time of the products over that of cnnops' whole pass.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,48 @@ from .shapes import ConvShape, conv_shapes
 from .timing import Call
 
 PASSES = conv2d.PASSES
+LEAST_CHANNELS, TILE = 8, 4  # of Winograd's algorithms
 
 
 class Form(NamedTuple):
-    """How a kind of convolution is matrix products: how many, of tiles of results x results."""
+    """A convolution as matrix products: how many, of tiles of results x results, how deep."""
 
     products: int
     results: int
+    depth: int
 
 
-FORMS = {"1x1": Form(1, 1), "3x3 stride 1": Form(36, 4), "5x5 stride 1": Form(64, 4)}
+def form_of(shape: ConvShape) -> Form:
+    """With the fewest multiplications; groups are not taken apart."""
+    products = {(3, 1): 36, (5, 1): 64, (3, 2): 81}.get((shape.kernel, shape.stride))
+    channels = min(shape.in_channels, shape.out_channels)
+    if products and channels >= LEAST_CHANNELS and shape.output_size >= TILE:
+        return Form(products, TILE, shape.in_channels)
+    return Form(1, 1, shape.in_channels * shape.kernel**2)
+
+
+def bare_products(shape: ConvShape, setting: Setting) -> dict[str, Call]:
+    """The products of each pass."""
+    count, results, depth = form_of(shape)
+    tiles = shape.batch * (-(-shape.output_size // results)) ** 2
+    sizes = {
+        "forward": (tiles, depth, shape.out_channels),
+        "input_grad": (tiles, shape.out_channels, depth),
+        "weight_grad": (shape.out_channels, tiles, depth),
+    }
+    return {
+        which: partial(
+            torch.matmul,
+            _matrices(setting, count, rows, inner),
+            _matrices(setting, count, inner, columns),
+        )
+        for which, (rows, inner, columns) in sizes.items()
+    }
+
+
+def _matrices(setting: Setting, count: int, rows: int, columns: int) -> torch.Tensor:
+    size = (rows, columns) if count == 1 else (count, rows, columns)
+    return torch.randn(size).to(setting.device, setting.dtype)
 
 
 class Case:
@@ -39,22 +71,8 @@ class Case:
 
     def __init__(self, shape: ConvShape, setting: Setting):
         self.convolution = conv2d.Case(shape, setting)
+        self.products = bare_products(shape, setting)
         self.batch = shape.batch
-        form = FORMS[shape.kind]
-        tiles = shape.batch * (-(-shape.output_size // form.results)) ** 2
-        sizes = {
-            "forward": (tiles, shape.in_channels, shape.out_channels),
-            "input_grad": (tiles, shape.out_channels, shape.in_channels),
-            "weight_grad": (shape.out_channels, tiles, shape.in_channels),
-        }
-        self.products = {
-            which: partial(
-                torch.matmul,
-                _matrices(setting, form.products, rows, depth),
-                _matrices(setting, form.products, depth, columns),
-            )
-            for which, (rows, depth, columns) in sizes.items()
-        }
 
     def sides(self, which: str) -> tuple[Call, Call]:
         return self.convolution.sides(which)[0], self.products[which]
@@ -66,14 +84,9 @@ class Case:
         return self.convolution.work(which)
 
 
-def _matrices(setting: Setting, count: int, rows: int, columns: int) -> torch.Tensor:
-    size = (rows, columns) if count == 1 else (count, rows, columns)
-    return torch.randn(size).to(setting.device, setting.dtype)
-
-
 def main(arguments: Sequence[str] | None = None) -> Run:
     options = parse(__doc__.split(":")[0], PASSES, arguments)
-    shapes = [shape for shape in conv_shapes() if shape.kind in FORMS]
+    shapes = [shape for shape in conv_shapes() if shape.groups == 1]
     if options.batch:
         shapes = [shape._replace(batch=options.batch) for shape in shapes]
     return run(options, "products", shapes, Case)

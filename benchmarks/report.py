@@ -49,8 +49,12 @@ PARTS = {
     "products-warm": Part("products", "--malloc warm --threads 1 2"),
     "pool2d-warm": Part("pool2d", "--malloc warm --threads 1 2", plot=True),
     "pool2d-default": Part("pool2d", "--malloc default --threads 2"),
-    "network-warm": Part("network", "--malloc warm --threads 2 --passes step hollow", plot=True),
-    "network-default": Part("network", "--malloc default --threads 2 --passes step hollow"),
+    "network-warm": Part(
+        "network", "--malloc warm --threads 2 --passes step hollow products", plot=True
+    ),
+    "network-default": Part(
+        "network", "--malloc default --threads 2 --passes step hollow products"
+    ),
     "tiny-warm": Part("tiny", "--malloc warm --threads 1 2"),
     "tiny-default": Part("tiny", "--malloc default --threads 2"),
     "denormals": Part("denormals", "--malloc warm --threads 1"),
@@ -110,22 +114,34 @@ def _machines(runs: dict[str, Run]) -> str:
 def _networks(rows: Sequence[Row]) -> str:
     """The time of every network's step on both sides, and how near it can come to its limit."""
     networks = [row for row in rows if row.kind == "network"]
-    rests = {_place(row): row for row in networks if row.which == "hollow"}
+    rests, products = (
+        {_place(row): row for row in networks if row.which == which}
+        for which in ("hollow", "products")
+    )
     lines = [
-        [", ".join(_place(row)), str(row.batch), *_times(row), *_limit(rests.get(_place(row)))]
+        [
+            ", ".join(_place(row)),
+            str(row.batch),
+            *_times(row),
+            *_limits(rests.get(_place(row)), products.get(_place(row))),
+        ]
         for row in networks
         if row.which == "step"
     ]
     if not lines:
         return ""
-    header = ("training step", "images", "cnnops ms", "torch ms", "ratio", "rest ms", "limit")
+    header = (
+        *("training step", "images", "cnnops ms", "torch ms", "ratio"),
+        *("rest ms", "limit", "limit by products"),
+    )
     return f"### Whole networks\n\n{_NETWORKS}\n\n{table(header, lines)}"
 
 
 _NETWORKS = """\
 Rest: a step whose convolutions and poolings only write zeros (`benchmarks/hollow.py`). Limit of the
 ratio: torch's step over the rest and the convolutions' multiplications at the measured peak, as few
-of them as Winograd's algorithms need."""
+of them as Winograd's algorithms need. Limit by products: torch's step over the rest and the bare
+matrix products of all convolutions, by torch's matrix product (`benchmarks/products.py`)."""
 
 
 def _place(row: Row) -> tuple[str, str, str]:
@@ -136,12 +152,13 @@ def _times(row: Row) -> list[str]:
     return [f"{row.seconds * 1e3:.1f}", f"{row.torch_seconds * 1e3:.1f}", f"{row.ratio:.2f}"]
 
 
-def _limit(rest: Row | None) -> list[str]:
-    """The time of the rest of a step, and the limit of the step's ratio."""
+def _limits(rest: Row | None, products: Row | None) -> list[str]:
+    """The time of the rest of a step, and the limits of the step's ratio."""
+    by_products = "-" if products is None else f"{products.ratio:.2f}"
     if rest is None:
-        return ["-", "-"]
+        return ["-", "-", by_products]
     least = rest.seconds + rest.work / rest.peak / 1e9
-    return [f"{rest.seconds * 1e3:.1f}", f"{rest.torch_seconds / least:.2f}"]
+    return [f"{rest.seconds * 1e3:.1f}", f"{rest.torch_seconds / least:.2f}", by_products]
 
 
 def replace_section(page: str, new: str) -> str:

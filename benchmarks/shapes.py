@@ -99,13 +99,32 @@ Shape = ConvShape | PoolShape
 @functools.cache
 def conv_shapes() -> list[ConvShape]:
     """Every distinct convolution of the networks."""
-    return _merge(_with_conv(name, layer) for name, layer in _layers())
+    return _merge(conv_shape(name, layer) for name, layer in _layers())
 
 
 @functools.cache
 def pool_shapes() -> list[PoolShape]:
     """Every distinct window of the networks' max and average poolings."""
     return _merge(_with_pool(name, layer) for name, layer in _layers())
+
+
+def conv_shape(network: str, layer: Layer) -> ConvShape | None:
+    """Of a layer with one image, named after its network; None of other layers."""
+    conv = layer.module
+    if not isinstance(conv, nn.Conv2d):
+        return None
+    return ConvShape(
+        network,
+        1,
+        conv.in_channels,
+        conv.out_channels,
+        _square(layer.input_size[2:]),
+        _square(conv.kernel_size),
+        _square(conv.stride),
+        _square(conv.padding),
+        conv.groups,
+        conv.bias is not None,
+    )
 
 
 def sized(shape: Shape) -> Shape:
@@ -126,24 +145,6 @@ def _layers() -> Iterator[tuple[str, Layer]]:
         for layer in walk(network):
             if isinstance(layer.module, nn.Conv2d) and counts(layer.module):
                 yield name, layer
-
-
-def _with_conv(network: str, layer: Layer) -> ConvShape | None:
-    conv = layer.module
-    if not isinstance(conv, nn.Conv2d):
-        return None
-    return ConvShape(
-        network,
-        1,
-        conv.in_channels,
-        conv.out_channels,
-        _square(layer.input_size[2:]),
-        _square(conv.kernel_size),
-        _square(conv.stride),
-        _square(conv.padding),
-        conv.groups,
-        conv.bias is not None,
-    )
 
 
 def _with_pool(network: str, layer: Layer) -> PoolShape | None:

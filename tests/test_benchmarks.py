@@ -128,7 +128,7 @@ def test_shapes_have_names_of_their_own_and_the_largest_batch_within_the_limits(
 
 def test_sizes_of_outputs_are_those_of_the_layers():
     for layer in walk(NETWORKS["googlenet"]):
-        make = shapes._with_conv if isinstance(layer.module, torch.nn.Conv2d) else shapes._with_pool
+        make = shapes.conv_shape if isinstance(layer.module, torch.nn.Conv2d) else shapes._with_pool
         shape = make("googlenet", layer)
         assert shape.output_size == layer.output_size[2] == layer.output_size[3]
 
@@ -152,7 +152,7 @@ def test_flops_are_those_that_torch_counts():
         torchvision.models.alexnet().features(torch.empty(1, 3, 224, 224))
     assert network.convolution_flops(net) == counter.get_total_flops()
     of_layers = sum(
-        shapes._with_conv("alexnet", layer).flops_of_image
+        shapes.conv_shape("alexnet", layer).flops_of_image
         for layer in walk(net)
         if isinstance(layer.module, torch.nn.Conv2d)
     )
@@ -449,17 +449,35 @@ def test_the_limit_by_bare_products_is_that_of_torch_over_them():
     assert "What the matrix products" not in goals.page([row(), row(name="other")])
 
 
+# Two images of 8 x 8 results, of 16 x 16 with a stride; tiles of 4 x 4 are 4 of an image.
 @pytest.mark.parametrize("which", products.PASSES)
-@pytest.mark.parametrize("kernel, count", [(1, 1), (3, 36), (5, 64)])
-def test_bare_products_are_those_of_the_best_algorithm(which, kernel, count):
-    shape = shapes.ConvShape("", 2, 5, 7, 8, kernel, padding=kernel // 2)
-    product = products.Case(shape, Setting("float32", "contiguous")).sides(which)[1]
-    result, (left, right) = product(), product.args
-    multiplications = result.numel() * left.shape[-1]
-    assert left.shape[-1] == right.shape[-2]
-    assert left.shape[:-2] == (() if count == 1 else (count,))
-    # Two images of 8 x 8 results, which tiles of 4 x 4 cover.
-    assert multiplications == count * 2 * (64 if kernel == 1 else 4) * 5 * 7
+@pytest.mark.parametrize(
+    "channels, kernel, stride, count, multiplications",
+    [
+        (8, 1, 1, 1, 2 * 64 * 8 * 9),
+        (8, 3, 1, 36, 36 * 2 * 4 * 8 * 9),
+        (8, 5, 1, 64, 64 * 2 * 4 * 8 * 9),
+        (8, 3, 2, 81, 81 * 2 * 4 * 8 * 9),
+        (3, 3, 1, 1, 2 * 64 * 27 * 9),
+    ],
+)
+def test_bare_products_are_those_of_the_best_algorithm(
+    channels, kernel, stride, count, multiplications, which
+):
+    shape = shapes.ConvShape("", 2, channels, 9, 8 * stride, kernel, stride, kernel // 2)
+    product = products.bare_products(shape, Setting("float32", "contiguous"))[which]
+    left, right = product.args
+    assert left.shape[:-2] == right.shape[:-2] == (() if count == 1 else (count,))
+    assert product().numel() * left.shape[-1] == multiplications
+
+
+def test_products_of_a_network_are_those_of_its_passes_but_the_gradient_of_the_images():
+    problem = next(p for p in network.problems(2) if p.name == "lenet5")
+    case = network.Case(problem, Setting("float32", "contiguous"))
+    rows = [call.args[0].shape[-2] for call in case.products]
+    # 28 x 28, 10 x 10 and 1 x 1 results of two images; 6, 16 and 120 channels.
+    assert rows == [2 * 784, 6, 2 * 100, 2 * 100, 16, 2, 2, 120]
+    case.step_of_products()
 
 
 def test_goals_of_half_types_are_their_own():
@@ -546,6 +564,7 @@ def test_section_of_the_page_is_replaced(tmp_path):
     steps = [
         row(**of_network, which="step"),
         row(**of_network, which="hollow", seconds=0.25, work=25e9, peak=100.0),
+        row(**of_network, which="products", seconds=0.75, torch_seconds=1.5),
         row(**of_network, which="step", memory_format="channels_last"),
     ]
     Run(FACTS, steps).save(folder / "network-warm.json")
@@ -559,8 +578,8 @@ def test_section_of_the_page_is_replaced(tmp_path):
         assert text.endswith("![conv2d-warm](speed/conv2d-warm.png)\n\n## Last\n")
         assert text.count("## Speed against torch") == 1 and "old" not in text
         setting = "float32, 2 threads, warm malloc | 4 | 500.0 | 2000.0 | 4.00 |"
-        assert f"| lenet5, contiguous, {setting} 250.0 | 4.00 |" in text
-        assert f"| lenet5, channels_last, {setting} - | - |" in text
+        assert f"| lenet5, contiguous, {setting} 250.0 | 4.00 | 2.00 |" in text
+        assert f"| lenet5, channels_last, {setting} - | - | - |" in text
 
 
 def test_a_part_that_fails_leaves_no_old_results_and_is_named(monkeypatch, tmp_path):
