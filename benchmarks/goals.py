@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from . import denormals
 from .markdown import squeeze, table
+from .network import OF_HOLLOW
 from .results import Row, geometric_mean, load
 from .shapes import SAVINGS
 
@@ -85,7 +86,7 @@ def page(rows: Sequence[Row]) -> str:
 def _section(setting: str, rows: list[Row]) -> str:
     """The goals that have rows, and what is slower than torch."""
     products = {row.case[1:]: row.ratio for row in rows if row.benchmark == "products"}
-    rows = [row for row in rows if row.benchmark not in ("denormals", "products")]
+    rows = [row for row in rows if _is_case(row)]
     held = [(goal, chosen) for goal in GOALS if (chosen := [r for r in rows if _is_of(r, goal)])]
     if not held:
         return ""
@@ -94,6 +95,11 @@ def _section(setting: str, rows: list[Row]) -> str:
     parts = [f"### {setting}", table(header, lines), _slower(rows), _bounds(held)]
     parts.append(_products(held, products))
     return "\n\n".join(part for part in parts if part)
+
+
+def _is_case(row: Row) -> bool:
+    """Whether the row is cnnops beside torch, on ordinary inputs."""
+    return row.benchmark not in ("denormals", "products") and row.which not in OF_HOLLOW
 
 
 def _is_of(row: Row, goal: Goal) -> bool:

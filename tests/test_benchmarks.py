@@ -428,6 +428,13 @@ def test_goals_are_held_against_means_and_worst_cases():
     assert "c forward channels_last 0.50" in goals.page(rows)
 
 
+def test_steps_without_cnnops_are_no_cases():
+    steps = [
+        row(kind="network", which=which, seconds=4.0) for which in ("step", "hollow", "products")
+    ]
+    assert "1 of 1 cases are slower" in goals.page(steps)
+
+
 def test_what_is_left_where_a_goal_is_missed():
     assert "What is left" not in goals.page([row()])
     page = goals.page([row(torch_seconds=1.0), row(kind="1x1", which="input_grad")])
