@@ -8,7 +8,7 @@ namespace cnnops::CNNOPS_TARGET {
 // Cache lines that a tile fetches, one each step of the depth.
 struct FetchedLines {
   const char* first;
-  int64_t step;  // bytes
+  int64_t step;  // bytes; 0 for no lines
 };
 
 // What is needed next, in pieces of memory whose lines tiles fetch, one tile after the other. More
@@ -30,9 +30,9 @@ class Ahead {
     push({bytes_at(data), bytes_at(data) + bytes, pitch * int64_t(sizeof(T))});
   }
 
-  // The lines of the next tile of such a depth; `idle` where none are left.
-  FetchedLines take(int64_t depth, const void* idle) {
-    if (next_ == count_) return {static_cast<const char*>(idle), 0};
+  // The lines of the next tile of such a depth.
+  FetchedLines take(int64_t depth) {
+    if (next_ == count_) return {nullptr, 0};
     Piece& piece = pieces_[next_];
     const char* const first = piece.first;
     piece.first += piece.step == kLine ? depth * kLine : kLine;

@@ -54,6 +54,7 @@ CNNOPS_INLINE void fetch_sums(const TileOperands<A>& tile) {
   }
 }
 
+// The depth is unrolled: on a core that two threads share, the instructions beside the products count.
 template <class A, int kRows, int kVectors>
 void multiply_tile(const TileOperands<A>& tile) {
   fetch_sums<A, kRows, kVectors>(tile);
@@ -62,8 +63,9 @@ void multiply_tile(const TileOperands<A>& tile) {
   const char* ahead = tile.ahead.first;
   for (int64_t piece = 0; piece < tile.pieces; ++piece) {
     const A* scalars = tile.scalars + piece * tile.scalar_piece;
+#pragma GCC unroll 4
     for (int64_t k = 0; k < tile.depth; ++k) {
-      __builtin_prefetch(ahead, 0, 2);
+      if (tile.ahead.step != 0) __builtin_prefetch(ahead, 0, 2);
       Vec<A> column[kVectors];
 #pragma GCC unroll 16
       for (int j = 0; j < kVectors; ++j) column[j] = load(vectors + j * lanes<A>);
@@ -87,11 +89,12 @@ void multiply_tile(const TileOperands<A>& tile) {
         sums[i][j] += load(tile.start + i * tile.start_row + j * lanes<A>);
     }
   }
+  A* to = tile.sums;
+  const int64_t row = tile.sums_row;
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < kRows; ++i, to += row) {
 #pragma GCC unroll 16
-    for (int j = 0; j < kVectors; ++j)
-      store(tile.sums + i * tile.sums_row + j * lanes<A>, sums[i][j]);
+    for (int j = 0; j < kVectors; ++j) store(to + j * lanes<A>, sums[i][j]);
   }
 }
 
@@ -183,7 +186,7 @@ CNNOPS_INLINE void multiply_panel(const Product<A>& product, int64_t i, int64_t 
       .start_row = product.start_row,
       .sums = product.sums + i * product.sums_row + j * kTileColumns<A>,
       .sums_row = product.sums_row,
-      .ahead = ahead.take(product.pieces * product.depth, product.scalars),
+      .ahead = ahead.take(product.pieces * product.depth),
   };
   if (columns == vectors * lanes<A>) {
     tile_kernel<A>(rows, vectors)(tile);

@@ -38,6 +38,7 @@ void correlate_tile(const SlabTile<A>& tile) {
   constexpr int kVectors = slab_vectors(kRows);
   Vec<A> sums[kRows][kVectors] = {};
   const A* filter = tile.filter;
+#pragma GCC unroll 4
   for (int64_t k = 0; k < tile.depth; ++k, filter += tile.filter_width) {
     const A* pixels = tile.slab + tile.offsets[k];
     if constexpr (kRows < kVectors) {
