@@ -18,6 +18,9 @@ WIDTHS = [
     for size in (7, 8, 9, 16, 17, 33)
     for name, window in {
         "halving": ((2, 2), (2, 2)),
+        "halving_overhang": ((2, 2), (2, 2), (0, 0), (1, 1), True),
+        "pairs_of_three_rows": ((3, 2), (3, 2)),
+        "pairs_of_three_rows_overhang": ((3, 2), (3, 2), (0, 0), (1, 1), True),
         "padded": ((3, 3), (2, 2), (1, 1)),
         "dense": ((3, 3), (1, 1), (1, 1)),
         "overhang": ((3, 3), (2, 2), (0, 0), (1, 1), True),

@@ -1,7 +1,7 @@
 // Average pooling: the sum of a window divided by its size, and its adjoint.
 #pragma once
 
-#include "pool2d_walk.h"
+#include "pool2d_pair_gradients.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -94,13 +94,13 @@ struct AvgPool2d {
 
   static void forward(const Pool2dProblem& problem, const AvgPool2dTensors& tensors,
                       const Execution& execution) {
-    pool(problem, PoolWindows::forward(problem.shape),
-         AvgForward<A>{{}, divisors(problem, tensors)}, operands(problem, tensors), execution);
+    pool_forward<A>(problem, AvgForward<A>{{}, divisors(problem, tensors)},
+                    operands(problem, tensors), execution);
   }
   static void backward(const Pool2dProblem& problem, const AvgPool2dTensors& tensors,
                        const Execution& execution) {
-    pool(problem, PoolWindows::backward(problem.shape),
-         AvgBackward<A>{{}, divisors(problem, tensors)}, operands(problem, tensors), execution);
+    pool_gradient<void>(problem, AvgBackward<A>{{}, divisors(problem, tensors)},
+                        operands(problem, tensors), execution);
   }
 };
 

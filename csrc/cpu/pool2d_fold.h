@@ -34,6 +34,7 @@ struct PoolTiles {
   Tile<A> source[2], own, result[2];
   int64_t vectors;  // of lanes, in each sample
   bool stream;      // result[0], past the caches
+  bool fetch;       // source[0], ahead of its use
 };
 
 // The part of an axis of windows that belongs to results in [first, end).
@@ -98,6 +99,10 @@ class PoolFold {
     int64_t tap, tap_row, tap_column;
     int64_t row[2], column[2];
   };
+  // The rows and columns at the end of a window that no window before it has read.
+  struct Fresh {
+    int64_t rows, columns;
+  };
   // Where a result and its own sample lie.
   struct Place {
     const A* own;
@@ -147,43 +152,93 @@ class PoolFold {
     return step;
   }
 
-  // Neighbours in a series are the results of the run or, where samples have several vectors, these.
   void fold_run(int64_t y, const WindowRun& run) const {
-    constexpr Step kNextLanes{{lanes<A>, lanes<A>}, lanes<A>, {lanes<A>, lanes<A>}};
+    const Window window = window_of(windows_.rows[y], run.reach);
+    if (Op::kSweeps == 1 && window.rows == 1 && window.columns == 1) {
+      fold_run<true>(y, run, window);
+    } else {
+      fold_run<false>(y, run, window);
+    }
+  }
+
+  // Neighbours in a series are the results of the run or, where samples have several vectors, these.
+  template <bool kOneTap>
+  void fold_run(int64_t y, const WindowRun& run, const Window& window) const {
     const Constants constants = constants_of(y, run);
-    Window window = window_of(windows_.rows[y], run.reach);
-    Place place = place_of(y, run);
+    const Place place = place_of(y, run);
     const Step next = step_of(run);
-    if (tiles_.vectors == 1) return fold_series(constants, window, place, next, run.count);
-    for (int64_t i = 0; i < run.count; ++i) {
-      fold_series(constants, window, place, kNextLanes, tiles_.vectors);
+    if (tiles_.vectors == 1) {
+      fold_results<kOneTap>(constants, window, place, next, run.count);
+    } else {
+      fold_lanes<kOneTap>(constants, window, place, next, run.count,
+                          tiles_.fetch ? fresh_of(y, run) : Fresh{});
+    }
+  }
+
+  // In both everything is passed by value: what is stored could otherwise change it, and it would be
+  // read again after every store.
+  template <bool kOneTap>
+  __attribute__((noinline)) void fold_results(Constants constants, Window window, Place place,
+                                              Step next, int64_t count) const {
+    fold_series<kOneTap>(constants, window, place, next, count, Fresh{}, kStreams && tiles_.stream);
+  }
+  template <bool kOneTap>
+  __attribute__((noinline)) void fold_lanes(Constants constants, Window window, Place place,
+                                            Step next, int64_t count, Fresh fresh) const {
+    constexpr Step kNextLanes{{lanes<A>, lanes<A>}, lanes<A>, {lanes<A>, lanes<A>}};
+    const int64_t vectors = tiles_.vectors;
+    const bool stream = kStreams && tiles_.stream;
+    for (; count > 0; --count) {
+      fold_series<kOneTap>(constants, window, place, kNextLanes, vectors, fresh, stream);
       move(window, place, next, 1);
     }
   }
 
-  // Everything is passed by value: what is stored could otherwise change it, and it would be read
-  // again after every store.
-  void fold_series(Constants constants, Window window, Place place, Step next,
-                   int64_t count) const {
-    const bool stream = kStreams && tiles_.stream;
-    if (Op::kSweeps == 1 && window.rows == 1 && window.columns == 1)
-      return fold_single_taps(constants, window, place, next, count, stream);
-    fold_blocks<4>(constants, window, place, next, count, stream);
-    fold_blocks<2>(constants, window, place, next, count, stream);
-    fold_blocks<1>(constants, window, place, next, count, stream);
+  Fresh fresh_of(int64_t y, const WindowRun& run) const {
+    const Reach& row = windows_.rows[y];
+    if (y == 0) return {row.taps, smaller(run.stride, run.reach.taps)};
+    const Reach& before = windows_.rows[y - 1];
+    const int64_t rows = row.source + row.taps - before.source - before.taps;
+    return {smaller(row.taps, rows), smaller(run.stride, run.reach.taps)};
   }
 
-  // Windows of one tap, as those of gradients where windows do not overlap.
-  CNNOPS_INLINE void fold_single_taps(const Constants& constants, Window window, Place place,
-                                      const Step& next, int64_t count, bool stream) const {
-    for (; count > 0; --count) {
-      State state[1];
-      start<1>(constants, place, next, state);
-      Vec<A> other{};
-      if constexpr (Op::kSources > 1) other = load(window.source[1]);
-      op_.template step<0>(state[0], load(window.source[0]), other, window.tap);
-      finish<1>(constants, place, next, state, stream);
-      move(window, place, next, 1);
+  // Fetches what windows some way ahead will read. Processors fetch ahead themselves, but not from one
+  // page of memory to the next.
+  template <int64_t kCount>
+  CNNOPS_INLINE static void fetch_ahead(const Window& window, const Fresh& fresh) {
+    constexpr int64_t kAhead = 4096 / sizeof(A), kLine = 64 / sizeof(A);
+    const A* row = window.source[0] + kAhead + (window.rows - fresh.rows) * window.row[0];
+    for (int64_t r = 0; r < fresh.rows; ++r, row += window.row[0]) {
+      const A* column = row;
+      for (int64_t s = 0; s < fresh.columns; ++s, column += window.column[0])
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < kCount * lanes<A>; i += kLine) __builtin_prefetch(column + i);
+    }
+  }
+
+  // Windows of one tap are those of gradients where windows do not overlap.
+  template <bool kOneTap>
+  CNNOPS_INLINE void fold_series(const Constants& constants, Window window, Place place,
+                                 const Step& next, int64_t count, const Fresh& fresh,
+                                 bool stream) const {
+    if constexpr (kOneTap) {
+      for (; count > 0; --count) {
+        State state[1];
+        start<1>(constants, place, next, state);
+        Vec<A> other{};
+        if constexpr (Op::kSources > 1) other = load(window.source[1]);
+        op_.template step<0>(state[0], load(window.source[0]), other, window.tap);
+        finish<1>(constants, place, next, state, stream);
+        move(window, place, next, 1);
+      }
+    } else {
+      for (; count >= 4; count -= 4) {
+        fetch_ahead<4>(window, fresh);
+        fold_block<4>(constants, window, place, next, stream);
+        move(window, place, next, 4);
+      }
+      fold_blocks<2>(constants, window, place, next, count, stream);
+      fold_blocks<1>(constants, window, place, next, count, stream);
     }
   }
 

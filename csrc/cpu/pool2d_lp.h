@@ -220,11 +220,10 @@ struct LPPool2d {
     PoolTensors<A> of{};
     of.source[0] = values<A>(problem, tensors.input);
     of.result[0] = values<A>(problem, tensors.result);
-    const PoolWindows windows = PoolWindows::forward(problem.shape);
     const LPForwardOp<A> base{factors(problem)};
-    if (tensors.norm_type == 1) return pool(problem, windows, L1Forward<A>{base}, of, execution);
-    if (tensors.norm_type == 2) return pool(problem, windows, L2Forward<A>{base}, of, execution);
-    pool(problem, windows, AnyPowerForward<A>{base, tensors.norm_type}, of, execution);
+    if (tensors.norm_type == 1) return pool_forward<A>(problem, L1Forward<A>{base}, of, execution);
+    if (tensors.norm_type == 2) return pool_forward<A>(problem, L2Forward<A>{base}, of, execution);
+    pool_forward<A>(problem, AnyPowerForward<A>{base, tensors.norm_type}, of, execution);
   }
 
   static void backward(const Pool2dProblem& problem, const LPPool2dTensors& tensors,
@@ -234,11 +233,12 @@ struct LPPool2d {
     of.source[1] = values<A>(problem, tensors.output);
     of.own = values<A>(problem, tensors.input);
     of.result[0] = values<A>(problem, tensors.result);
-    const PoolWindows windows = PoolWindows::backward(problem.shape);
     const LPBackwardOp<A> base{factors(problem)};
-    if (tensors.norm_type == 1) return pool(problem, windows, L1Backward<A>{base}, of, execution);
-    if (tensors.norm_type == 2) return pool(problem, windows, L2Backward<A>{base}, of, execution);
-    pool(problem, windows, AnyPowerBackward<A>{base, tensors.norm_type}, of, execution);
+    if (tensors.norm_type == 1)
+      return pool_gradient<void>(problem, L1Backward<A>{base}, of, execution);
+    if (tensors.norm_type == 2)
+      return pool_gradient<void>(problem, L2Backward<A>{base}, of, execution);
+    pool_gradient<void>(problem, AnyPowerBackward<A>{base, tensors.norm_type}, of, execution);
   }
 
  private:

@@ -3,9 +3,8 @@
 // finds the sample.
 #pragma once
 
-#include "pool2d_max_pairs.h"
 #include "pool2d_max_scatter.h"
-#include "pool2d_walk.h"
+#include "pool2d_pair_gradients.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -100,7 +99,7 @@ struct MaxPool2d {
     PoolTensors<A> of{};
     of.source[0] = values<A>(problem, tensors.values);
     of.result[0] = values<A>(problem, tensors.result);
-    pool(problem, PoolWindows::forward(problem.shape), MaxForward<A>{}, of, execution);
+    pool_forward<A>(problem, MaxForward<A>{}, of, execution);
   }
 
   static void forward_with_offsets(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
@@ -109,20 +108,15 @@ struct MaxPool2d {
     of.source[0] = values<A>(problem, tensors.values);
     of.result[0] = values<A>(problem, tensors.result);
     of.result[1] = positions<A>(problem, tensors.offsets);
-    pool(problem, PoolWindows::forward(problem.shape), MaxForwardWithOffsets<A>{}, of, execution);
+    has_small_window(problem.shape)
+        ? pool_forward<uint8_t>(problem, MaxForwardWithOffsets<A>{}, of, execution)
+        : pool_forward<int32_t>(problem, MaxForwardWithOffsets<A>{}, of, execution);
   }
 
   static void backward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
                        const Execution& execution) {
-    if (scatters(problem)) {
-      return has_small_window(problem.shape) ? scatter<uint8_t>(problem, tensors, execution)
-                                             : scatter<int32_t>(problem, tensors, execution);
-    }
-    PoolTensors<A> of{};
-    of.source[0] = values<A>(problem, tensors.values);
-    of.source[1] = positions<A>(problem, as_read(tensors.offsets));
-    of.result[0] = values<A>(problem, tensors.result);
-    pool(problem, PoolWindows::backward(problem.shape), MaxBackward<A>{}, of, execution);
+    has_small_window(problem.shape) ? backward<uint8_t>(problem, tensors, execution)
+                                    : backward<int32_t>(problem, tensors, execution);
   }
 
   static void select(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
@@ -135,22 +129,24 @@ struct MaxPool2d {
   }
 
  private:
-  // Without dilation every window has a sample inside the map.
+  template <class Offset>
+  static void backward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
+                       const Execution& execution) {
+    PoolTensors<A> of{};
+    of.source[0] = values<A>(problem, tensors.values);
+    of.source[1] = positions<A>(problem, as_read(tensors.offsets));
+    of.result[0] = values<A>(problem, tensors.result);
+    if (scatters(problem)) return MaxScatter<A, Offset>(problem, tensors).run(execution);
+    pool_gradient<Offset>(problem, MaxBackward<A>{}, of, execution);
+  }
+
+  // Without dilation every window has a sample inside the map. Wide rows of pairs have a faster way.
   static bool scatters(const Pool2dProblem& problem) {
     const bool is_half = problem.dtype == DType::kBFloat16 || problem.dtype == DType::kFloat16;
     const bool fills_vectors = problem.channels_last && problem.shape.channels >= lanes<A>;
+    const bool has_wide_pairs = has_pairs(problem) && 4 * problem.shape.output.w >= 3 * lanes<A>;
     const Pair& dilation = problem.shape.dilation;
-    return !fills_vectors && !is_half && dilation.h == 1 && dilation.w == 1;
-  }
-
-  template <class Offset>
-  static void scatter(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
-                      const Execution& execution) {
-    if (MaxPairs<A, Offset>::supports(problem, tensors)) {
-      MaxPairs<A, Offset>(problem, tensors).run(execution);
-    } else {
-      MaxScatter<A, Offset>(problem, tensors).run(execution);
-    }
+    return !fills_vectors && !is_half && !has_wide_pairs && dilation.h == 1 && dilation.w == 1;
   }
 
   static ConstTensor as_read(const MutableTensor& tensor) { return {tensor.data, tensor.stride}; }

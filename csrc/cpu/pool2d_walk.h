@@ -129,6 +129,7 @@ class PoolWalk {
     PoolTiles<A> tiles{};
     tiles.vectors = divide_up(block.count, lanes<A>);
     tiles.stream = stream_;
+    tiles.fetch = in_place(0);
     if constexpr (Op::kOwn)
       tiles.own = load(tensors_.own, tensors_.own.in_place, block, area, arena);
     for (int k = 0; k < Op::kResults; ++k) tiles.result[k] = result_tile(k, block, area, arena);

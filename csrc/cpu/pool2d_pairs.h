@@ -1,0 +1,196 @@
+// Poolings by windows of two columns that tile dense NCHW maps, the commonest ones: neighbouring windows
+// lie side by side in vectors, and a shuffle tells left samples from right ones; nothing is transposed.
+//
+// A task owns whole maps. What a vector writes behind its row is written again by the rows to come.
+#pragma once
+
+#include "blocking.h"
+#include "pool2d_walk.h"
+#include "vector_pairs.h"
+
+namespace cnnops::CNNOPS_TARGET {
+
+// Windows of two columns, side by side and one below the other without gaps.
+inline bool has_pairs(const Pool2dProblem& problem) {
+  const Pool2dShape& shape = problem.shape;
+  return !problem.channels_last && shape.kernel.w == 2 && shape.stride.w == 2 &&
+         shape.stride.h == shape.kernel.h && shape.padding.h == 0 && shape.padding.w == 0 &&
+         shape.dilation.h == 1 && shape.dilation.w == 1;
+}
+
+// Whether maps lie in memory without gaps, one after another.
+inline bool is_dense(const Strides4& stride, int64_t channels, Pair map) {
+  return stride.w == 1 && stride.h == map.w && stride.c == map.h * map.w &&
+         stride.n == channels * map.h * map.w;
+}
+
+// body(map, end) for every map, where `end` is the end of the task's maps.
+template <class Body>
+void for_dense_maps(const Pool2dShape& shape, const Execution& execution, Body body) {
+  constexpr int64_t kTaskSamples = 16384;
+  const int64_t maps = shape.batch * shape.channels;
+  const int64_t most = larger<int64_t>(1, kTaskSamples / (shape.input.h * shape.input.w));
+  const Blocking runs = blocking(maps, most, 1);
+  parallel(execution, runs.count, [&](int64_t run, int64_t) {
+    const int64_t first = run * runs.size, end = smaller(first + runs.size, maps);
+    for (int64_t map = first; map < end; ++map) body(map, end);
+  });
+}
+
+// Runs a functor of pool2d_fold.h. T stores its values, Second its second result, if it has one.
+template <class Op, class T, class Second>
+class PoolPairs {
+ public:
+  using A = typename Op::A;
+
+  // All windows have both columns; rows that leave much of a vector empty are left to others.
+  static bool supports(const Pool2dProblem& problem, const PoolTensors<A>& tensors) {
+    const Pool2dShape& shape = problem.shape;
+    return has_pairs(problem) && 2 * shape.output.w <= shape.input.w &&
+           4 * shape.output.w >= 3 * lanes<A> &&
+           is_dense(tensors.source[0].stride, shape.channels, shape.input);
+  }
+
+  PoolPairs(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors)
+      : op_(op),
+        shape_(problem.shape),
+        source_(static_cast<const T*>(tensors.source[0].data)),
+        first_(static_cast<T*>(tensors.result[0].data)),
+        second_(static_cast<Second*>(tensors.result[1].data)) {}
+
+  void run(const Execution& execution) const {
+    const Constants inside = op_.constants(0, 0, 0);
+    const Constants last_row = op_.constants(shape_.output.h - 1, 0, 0);
+    for_dense_maps(shape_, execution,
+                   [&](int64_t map, int64_t end) { write_map(map, end, inside, last_row); });
+  }
+
+ private:
+  using State = typename Op::State;
+  using Constants = typename Op::Constants;
+
+  // A row of windows, as elements of the tensors: the first window, its first sample, and how many rows
+  // of samples it has.
+  struct Row {
+    int64_t window, sample, rows;
+  };
+
+  void write_map(int64_t map, int64_t end, Constants inside, Constants last_row) const {
+    const int64_t windows = shape_.output.h * shape_.output.w;
+    const int64_t size = shape_.input.h * shape_.input.w;
+    const int64_t elements = shape_.batch * shape_.channels * size;
+    for (int64_t p = 0; p < shape_.output.h; ++p) {
+      const int64_t y = p * shape_.kernel.h;
+      const Row row{map * windows + p * shape_.output.w, map * size + y * shape_.input.w,
+                    smaller(shape_.kernel.h, shape_.input.h - y)};
+      const int64_t last_sample = row.sample + (row.rows - 1) * shape_.input.w;
+      const int64_t room = smaller(end * windows - row.window, (elements - last_sample) / 2);
+      write_row(row, room, p + 1 < shape_.output.h ? inside : last_row);
+    }
+  }
+
+  // `room` windows may be read and written from here on.
+  void write_row(Row row, int64_t room, Constants constants) const {
+    const Op op = op_;
+    const int64_t columns = shape_.output.w, width = shape_.input.w;
+    int64_t q = 0;
+    for (; q + lanes<A> < columns && q + 2 * lanes<A> <= room; q += 2 * lanes<A>)
+      write_windows<2>(op, constants, row, q, width);
+    for (; q < columns && q + lanes<A> <= room; q += lanes<A>)
+      write_windows<1>(op, constants, row, q, width);
+    for (; q < columns; q += lanes<A>)
+      write_some(op, constants, row, q, width, smaller(lanes<A>, columns - q));
+  }
+
+  // kVectors vectors of windows from column q on.
+  template <int kVectors>
+  CNNOPS_INLINE void write_windows(const Op& op, const Constants& constants, const Row& row,
+                                   int64_t q, int64_t width) const {
+    State states[kVectors];
+    fold<kVectors>(op, constants, row, q, width, states, [](const T* from) {
+      fetch_ahead(from);
+      return Samples{load(from), load(from + lanes<A>)};
+    });
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) {
+      const int64_t to = row.window + q + i * lanes<A>;
+      store(first_ + to, op.value(states[i], constants));
+      if constexpr (Op::kResults > 1) store_lanes<A>(second_ + to, op.position(states[i]));
+    }
+  }
+
+  // Fewer windows than a vector has lanes.
+  CNNOPS_INLINE void write_some(const Op& op, const Constants& constants, const Row& row, int64_t q,
+                                int64_t width, int64_t count) const {
+    const int64_t behind = 2 * count - lanes<A>;
+    State state[1];
+    fold<1>(op, constants, row, q, width, state, [&](const T* from) {
+      return Samples{load_partial(from, smaller(lanes<A>, 2 * count)),
+                     behind > 0 ? load_partial(from + lanes<A>, behind) : Vec<A>{}};
+    });
+    store_partial(first_ + row.window + q, op.value(state[0], constants), count);
+    if constexpr (Op::kResults > 1)
+      store_some_lanes<A>(second_ + row.window + q, op.position(state[0]), count);
+  }
+
+  // Two vectors of samples, which a vector of windows has in each row.
+  struct Samples {
+    Vec<A> low, high;
+  };
+
+  template <int kVectors, class Load>
+  CNNOPS_INLINE void fold(const Op& op, const Constants& constants, const Row& row, int64_t q,
+                          int64_t width, State* states, Load load_samples) const {
+    const T* from = source_ + row.sample + 2 * q;
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) states[i] = op.start(constants, Vec<A>{});
+    sweep<0, kVectors>(op, from, row.rows, width, states, load_samples);
+    if constexpr (Op::kSweeps == 2) {
+      bool unsettled = false;
+#pragma GCC unroll 2
+      for (int i = 0; i < kVectors; ++i) unsettled |= op.unsettled(states[i]);
+      if (unsettled) sweep<1, kVectors>(op, from, row.rows, width, states, load_samples);
+    }
+  }
+
+  template <int kSweep, int kVectors, class Load>
+  CNNOPS_INLINE static void sweep(const Op& op, const T* from, int64_t rows, int64_t width,
+                                  State* states, Load load_samples) {
+    for (int64_t r = 0; r < rows; ++r, from += width) {
+#pragma GCC unroll 2
+      for (int i = 0; i < kVectors; ++i) {
+        const Samples samples = load_samples(from + 2 * i * lanes<A>);
+        const Vec<A> left = even<A>(samples.low, samples.high);
+        const Vec<A> right = odd<A>(samples.low, samples.high);
+        op.template step<kSweep>(states[i], left, Vec<A>{}, 2 * r);
+        op.template step<kSweep>(states[i], right, Vec<A>{}, 2 * r + 1);
+      }
+    }
+  }
+
+  // Processors fetch what follows themselves, but not from one page of memory to the next.
+  CNNOPS_INLINE static void fetch_ahead(const T* from) {
+    constexpr int64_t kAhead = 4096 / sizeof(T), kLine = 64 / sizeof(T);
+#pragma GCC unroll 2
+    for (int64_t i = 0; i < 2 * lanes<A>; i += kLine) __builtin_prefetch(from + kAhead + i);
+  }
+
+  const Op op_;
+  const Pool2dShape shape_;
+  const T* source_;
+  T* first_;
+  Second* second_;
+};
+
+// A pooling in pairs, or as a fold.
+template <class Second, class Op>
+void pool_forward(const Pool2dProblem& problem, const Op& op,
+                  const PoolTensors<typename Op::A>& tensors, const Execution& execution) {
+  with_storage_of<typename Op::A>(problem.dtype, [&]<class T>() {
+    using Pairs = PoolPairs<Op, T, Second>;
+    if (Pairs::supports(problem, tensors)) return Pairs(problem, op, tensors).run(execution);
+    pool(problem, PoolWindows::forward(problem.shape), op, tensors, execution);
+  });
+}
+
+}  // namespace cnnops::CNNOPS_TARGET
