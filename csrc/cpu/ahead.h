@@ -1,9 +1,19 @@
-// Fetching memory into the cache while a register tile multiplies what is there already.
+// Fetching memory into the cache before it is read.
 #pragma once
 
 #include "vector.h"
 
 namespace cnnops::CNNOPS_TARGET {
+
+// Fetches the line of memory a page further on, for what is read from one end to the other: processors
+// fetch that ahead themselves, but not from one page to the next.
+template <class T>
+CNNOPS_INLINE void fetch_page_ahead(const T* from) {
+  __builtin_prefetch(from + 4096 / sizeof(T));
+}
+// The elements of a cache line.
+template <class T>
+inline constexpr int64_t kLineElements = 64 / int64_t(sizeof(T));
 
 // Cache lines that a tile fetches, one each step of the depth.
 struct FetchedLines {
@@ -11,8 +21,8 @@ struct FetchedLines {
   int64_t step;  // bytes; 0 for no lines
 };
 
-// What is needed next, in pieces of memory whose lines tiles fetch, one tile after the other. More
-// than kMostBytes would drive out of the cache what is in use.
+// What is needed next, in pieces of memory whose lines register tiles fetch, one tile after the other,
+// while they multiply what is there already. More than kMostBytes would drive that out of the cache.
 class Ahead {
  public:
   // A run of memory.

@@ -3,6 +3,7 @@
 // load.
 #pragma once
 
+#include "ahead.h"
 #include "blocking.h"
 #include "runs.h"
 #include "vector_pairs.h"
@@ -157,6 +158,7 @@ class Band {
     int64_t room = rows.room - first - whole;
     for (int64_t r = 0; r < rows.count;
          ++r, row += rows.row_step, room -= rows.row_step, to += pitch) {
+      for (int64_t i = 0; i < count; i += kLineElements<T>) fetch_page_ahead(row + i);
       for (int64_t i = 0; i < whole; i += lanes<A>) store(to + i, load(row + i));
       if (rest > 0) store(to + whole, load_rest(row + whole, rest, room));
     }
@@ -176,6 +178,7 @@ class Band {
     int64_t room = rows.room - first - whole;
     for (int64_t r = 0; r < rows.count;
          ++r, row += rows.row_step, room -= rows.row_step, even_to += pitch, odd_to += pitch) {
+      for (int64_t i = 0; i < count; i += kLineElements<T>) fetch_page_ahead(row + i);
       for (int64_t i = 0; i < whole; i += 2 * lanes<A>) {
         const Vec<A> a = load(row + i), b = load(row + i + lanes<A>);
         store(even_to + i / 2, even<A>(a, b));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../correlation.h"
+#include "ahead.h"
 #include "runs.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -20,12 +21,13 @@ CNNOPS_INLINE int64_t square_step(const Correlation& lattice) {
 constexpr int square_samples(int pixels, int step) { return (pixels - 1) * step + 3; }
 
 // Calls use(x, sample) for a row of kSamples vectors, `step` elements apart, of which only the first
-// and the last may lie outside the source.
-template <int kSamples, class T, class Use>
+// and the last may lie outside the source. Those from kFresh on are read for the first time.
+template <int kSamples, int kFresh, class T, class Use>
 CNNOPS_INLINE void visit_samples(const T* from, int64_t step, Range inside, Use use) {
   const bool has_first = inside.has(0), has_last = inside.has(kSamples - 1);
 #pragma GCC unroll 32
   for (int x = 0; x < kSamples; ++x, from += step) {
+    if (x >= kFresh) fetch_page_ahead(from);
     if ((x == 0 && !has_first) || (x == kSamples - 1 && !has_last)) continue;
     use(x, load(from));
   }
@@ -35,19 +37,20 @@ CNNOPS_INLINE void visit_samples(const T* from, int64_t step, Range inside, Use 
 // pixel (r, i) that a sample enters, through tap (t, s).
 template <int kStep, int kY, int kRows, int kCount, class T, class Use>
 CNNOPS_INLINE void visit_square(const T* from, int64_t step, Range inside, Use use) {
-  visit_samples<square_samples(kCount, kStep)>(
-      from, step, inside, [&](int x, auto sample) __attribute__((always_inline)) {
+  const auto visit = [&](int x, auto sample) __attribute__((always_inline)) {
 #pragma GCC unroll 2
-        for (int r = 0; r < kRows; ++r) {
-          const int t = kY - r * kStep;
-          if (t < 0 || t > 2) continue;
+    for (int r = 0; r < kRows; ++r) {
+      const int t = kY - r * kStep;
+      if (t < 0 || t > 2) continue;
 #pragma GCC unroll 16
-          for (int i = 0; i < kCount; ++i) {
-            const int s = x - i * kStep;
-            if (s >= 0 && s <= 2) use(sample, r, i, t, s);
-          }
-        }
-      });
+      for (int i = 0; i < kCount; ++i) {
+        const int s = x - i * kStep;
+        if (s >= 0 && s <= 2) use(sample, r, i, t, s);
+      }
+    }
+  };
+  constexpr int kSamples = square_samples(kCount, kStep), kSeen = 3 - kStep;
+  visit_samples<kSamples, (kY >= kSeen ? kSeen : kSamples)>(from, step, inside, visit);
 }
 
 // Pixels of a tile: the sums of two rows, the filter and a sample are in registers.

@@ -48,8 +48,9 @@ CNNOPS_INLINE void multiply_tile(const ProductTile<T>& tile, int64_t c, TapRegis
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
     for (int i = 0; i < kCount; ++i) {
-      gradients.of[r][i] =
-          load(tile.gradient + r * tile.gradient_row_step + i * tile.gradient_step + c);
+      const T* from = tile.gradient + r * tile.gradient_row_step + i * tile.gradient_step + c;
+      fetch_page_ahead(from);
+      gradients.of[r][i] = load(from);
     }
   }
   (multiply_samples<kStep, kY>(tile, c, gradients, taps), ...);

@@ -37,7 +37,8 @@ template <class P, int kY, class T, class A, int kCount>
 CNNOPS_INLINE void add_place_samples(const PlaceTile<T>& tile, int64_t c,
                                      PlaceRegisters<P, A, kCount>& registers) {
   if (!tile.rows.has(kY)) return;
-  visit_samples<kCount + P::kSamples - 1>(
+  constexpr int kSamples = kCount + P::kSamples - 1, kSeen = P::kSamples - 1;
+  visit_samples<kSamples, (kY >= kSeen ? kSeen : kSamples)>(
       tile.source + kY * tile.row_step + c, tile.column_step, tile.columns,
       [&](int x, Vec<A> sample) __attribute__((always_inline)) {
 #pragma GCC unroll 2

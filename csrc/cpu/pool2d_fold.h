@@ -13,6 +13,7 @@
 //   done to the samples at a source position once, before any window reads them.
 #pragma once
 
+#include "ahead.h"
 #include "pool2d_tile.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -202,17 +203,16 @@ class PoolFold {
     return {smaller(row.taps, rows), smaller(run.stride, run.reach.taps)};
   }
 
-  // Fetches what windows some way ahead will read. Processors fetch ahead themselves, but not from one
-  // page of memory to the next.
+  // Fetches what the windows a page further on are the first to read.
   template <int64_t kCount>
   CNNOPS_INLINE static void fetch_ahead(const Window& window, const Fresh& fresh) {
-    constexpr int64_t kAhead = 4096 / sizeof(A), kLine = 64 / sizeof(A);
-    const A* row = window.source[0] + kAhead + (window.rows - fresh.rows) * window.row[0];
+    const A* row = window.source[0] + (window.rows - fresh.rows) * window.row[0];
     for (int64_t r = 0; r < fresh.rows; ++r, row += window.row[0]) {
       const A* column = row;
       for (int64_t s = 0; s < fresh.columns; ++s, column += window.column[0])
 #pragma GCC unroll 4
-        for (int64_t i = 0; i < kCount * lanes<A>; i += kLine) __builtin_prefetch(column + i);
+        for (int64_t i = 0; i < kCount * lanes<A>; i += kLineElements<A>)
+          fetch_page_ahead(column + i);
     }
   }
 

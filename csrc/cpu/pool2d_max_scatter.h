@@ -54,9 +54,15 @@ class MaxScatter {
   // was not made by a forward pass, and adds nothing.
   void scatter_row(const A* gradients, const Offset* offsets, A* map, int64_t first) const {
     const uint64_t size = uint64_t(shape_.input.h * shape_.input.w * maps_);
-    for (int64_t q = 0; q < shape_.output.w; ++q, first += shape_.stride.w * maps_) {
-      const uint64_t sample = uint64_t(first + distance(offsets[q * offset_stride_.w]));
-      if (sample < size) map[sample] += gradients[q * gradient_stride_.w];
+    const int64_t windows = shape_.output.w, step = shape_.stride.w * maps_;
+    const int64_t next_offset = offset_stride_.w, next_gradient = gradient_stride_.w;
+#pragma GCC unroll 4
+    for (int64_t q = 0; q < windows; ++q) {
+      const uint64_t sample = uint64_t(first + distance(*offsets));
+      if (sample < size) map[sample] += *gradients;
+      first += step;
+      offsets += next_offset;
+      gradients += next_gradient;
     }
   }
 

@@ -4,6 +4,7 @@
 // A task owns whole maps. What a vector writes behind its row is written again by the rows to come.
 #pragma once
 
+#include "ahead.h"
 #include "blocking.h"
 #include "pool2d_walk.h"
 #include "vector_pairs.h"
@@ -108,7 +109,7 @@ class PoolPairs {
                                    int64_t q, int64_t width) const {
     State states[kVectors];
     fold<kVectors>(op, constants, row, q, width, states, [](const T* from) {
-      fetch_ahead(from);
+      for (int64_t i = 0; i < 2 * lanes<A>; i += kLineElements<T>) fetch_page_ahead(from + i);
       return Samples{load(from), load(from + lanes<A>)};
     });
 #pragma GCC unroll 2
@@ -166,13 +167,6 @@ class PoolPairs {
         op.template step<kSweep>(states[i], right, Vec<A>{}, 2 * r + 1);
       }
     }
-  }
-
-  // Processors fetch what follows themselves, but not from one page of memory to the next.
-  CNNOPS_INLINE static void fetch_ahead(const T* from) {
-    constexpr int64_t kAhead = 4096 / sizeof(T), kLine = 64 / sizeof(T);
-#pragma GCC unroll 2
-    for (int64_t i = 0; i < 2 * lanes<A>; i += kLine) __builtin_prefetch(from + kAhead + i);
   }
 
   const Op op_;

@@ -6,6 +6,7 @@
 // a vector of maps is transposed.
 #pragma once
 
+#include "ahead.h"
 #include "dtype_switch.h"
 #include "transpose.h"
 
@@ -191,7 +192,10 @@ void load_maps(const void* data, const Strides4& stride, int64_t channels, const
       i = smaller(i, count - lanes<A>);
       Vec<A> square[lanes<A>];
 #pragma GCC unroll 16
-      for (int64_t l = 0; l < lanes<A>; ++l) square[l] = load_lanes<A>(maps.first[l] + offset + i);
+      for (int64_t l = 0; l < lanes<A>; ++l) {
+        fetch_page_ahead(maps.first[l] + offset + i);
+        square[l] = load_lanes<A>(maps.first[l] + offset + i);
+      }
       transpose<A>(square);
 #pragma GCC unroll 16
       for (int64_t l = 0; l < lanes<A>; ++l) store(to + (i + l) * lanes<A>, square[l]);
