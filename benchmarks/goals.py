@@ -7,6 +7,7 @@ come where a goal is missed: what is left to be gained.
 """
 
 import argparse
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -66,6 +67,9 @@ What is left where a goal is missed: the fractions of the machine's peak that bo
 multiply-adds; of copy bandwidth for poolings and depthwise convolutions), and the ratio's limit:
 at that peak, with no multiplication more than Winograd's algorithms need. Means of all cases; last,
 how many are below the mean's goal."""
+REACHED_TEXT = """\
+Reached: "bound" where every figure that misses its goal has a limit below the goal, by the machine's
+peak or by the bare matrix products, both below."""
 PRODUCTS_HEADER = (
     *("operation, pass", "NCHW: products / cnnops", "limit"),
     *("channels_last: products / cnnops", "limit"),
@@ -83,17 +87,47 @@ def page(rows: Sequence[Row]) -> str:
     return "\n\n".join(part for part in [*parts, _denormals(rows)] if part)
 
 
+class Limits(NamedTuple):
+    """What ratios are limited by."""
+
+    shares: dict[tuple, float]  # the time of the bare products over that of a pass, by case
+    steps: dict[tuple[str, str], float]  # ratios of networks' steps by products, by name and format
+
+    @classmethod
+    def of(cls, rows: list[Row]) -> "Limits":
+        products = [row for row in rows if row.which == "products" or row.benchmark == "products"]
+        return cls(
+            {row.case[1:]: row.ratio for row in products if row.kind != "network"},
+            {(row.name, row.memory_format): row.ratio for row in products if row.kind == "network"},
+        )
+
+    def ratio(self, goal: Goal, row: Row) -> float:
+        """At most, by the machine's peak and by the bare products where they are known."""
+        limits = [math.inf]
+        if _has_peak(goal, row):
+            limits.append(goal.saving * row.ratio / row.fraction)
+        if row.case[1:] in self.shares:
+            limits.append(row.ratio / self.shares[row.case[1:]])
+        if goal.kind == "network":
+            limits.append(self.steps.get((row.name, row.memory_format), math.inf))
+        return min(limits)
+
+
+def _has_peak(goal: Goal, row: Row) -> bool:
+    return bool(row.unit) and goal.kind not in ("tiny call", "network")
+
+
 def _section(setting: str, rows: list[Row]) -> str:
     """The goals that have rows, and what is slower than torch."""
-    products = {row.case[1:]: row.ratio for row in rows if row.benchmark == "products"}
+    limits = Limits.of(rows)
     rows = [row for row in rows if _is_case(row)]
     held = [(goal, chosen) for goal in GOALS if (chosen := [r for r in rows if _is_of(r, goal)])]
     if not held:
         return ""
-    lines = [_line(goal, chosen) for goal, chosen in held]
+    lines = [_line(goal, chosen, limits) for goal, chosen in held]
     header = (*HEADER, "worst case", "reached")
-    parts = [f"### {setting}", table(header, lines), _slower(rows), _bounds(held)]
-    parts.append(_products(held, products))
+    parts = [f"### {setting}", table(header, lines), REACHED_TEXT, _slower(rows), _bounds(held)]
+    parts.append(_products(held, limits.shares))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -106,7 +140,7 @@ def _is_of(row: Row, goal: Goal) -> bool:
     return (row.kind, row.which) == (goal.kind, goal.which) and row.dtype in goal.dtypes
 
 
-def _line(goal: Goal, rows: list[Row]) -> list[str]:
+def _line(goal: Goal, rows: list[Row], limits: Limits) -> list[str]:
     means = {
         memory_format: geometric_mean(row.ratio for row in of_format)
         for memory_format, of_format in _by_format(rows).items()
@@ -117,14 +151,23 @@ def _line(goal: Goal, rows: list[Row]) -> list[str]:
         mean = means.get(memory_format)
         cells += [f"{mean:.2f}" if mean else "-", f"{getattr(goal, memory_format):.1f}"]
     cells += [f"{worst.ratio:.2f}", f"{goal.worst:.1f}", f"{worst.name}, {worst.memory_format}"]
-    return [*cells, "yes" if _is_reached(goal, rows) else "**no**"]
+    return [*cells, _status(goal, rows, limits)]
+
+
+def _status(goal: Goal, rows: list[Row], limits: Limits) -> str:
+    missed = [
+        (geometric_mean(limits.ratio(goal, row) for row in of_format), wanted)
+        for memory_format, of_format in _by_format(rows).items()
+        if geometric_mean(row.ratio for row in of_format) < (wanted := getattr(goal, memory_format))
+    ]
+    missed += [(limits.ratio(goal, row), goal.worst) for row in rows if row.ratio < goal.worst]
+    if not missed:
+        return "yes"
+    return "bound" if all(limit < wanted for limit, wanted in missed) else "**no**"
 
 
 def _is_reached(goal: Goal, rows: list[Row]) -> bool:
-    return min(row.ratio for row in rows) >= goal.worst and all(
-        geometric_mean(row.ratio for row in of_format) >= getattr(goal, memory_format)
-        for memory_format, of_format in _by_format(rows).items()
-    )
+    return _status(goal, rows, Limits({}, {})) == "yes"
 
 
 def _by_format(rows: list[Row]) -> dict[str, list[Row]]:
@@ -137,9 +180,7 @@ def _bounds(held: list[tuple[Goal, list[Row]]]) -> str:
     lines = [
         _bound(goal, rows)
         for goal, rows in held
-        if rows[0].unit
-        and goal.kind not in ("tiny call", "network")
-        and not _is_reached(goal, rows)
+        if _has_peak(goal, rows[0]) and not _is_reached(goal, rows)
     ]
     return f"{BOUND_TEXT}\n\n{table(BOUND_HEADER, lines)}" if lines else ""
 
