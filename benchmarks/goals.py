@@ -68,8 +68,8 @@ multiply-adds; of copy bandwidth for poolings and depthwise convolutions), and t
 at that peak, with no multiplication more than Winograd's algorithms need. Means of all cases; last,
 how many are below the mean's goal."""
 REACHED_TEXT = """\
-Reached: "bound" where every figure that misses its goal has a limit below the goal, by the machine's
-peak or by the bare matrix products, both below."""
+Reached: "bound" where every figure that misses its goal has a limit below the goal, by the
+machine's peak or by the bare matrix products, where they were timed; both stand below."""
 PRODUCTS_HEADER = (
     *("operation, pass", "NCHW: products / cnnops", "limit"),
     *("channels_last: products / cnnops", "limit"),

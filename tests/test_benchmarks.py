@@ -456,6 +456,25 @@ def test_the_limit_by_bare_products_is_that_of_torch_over_them():
     assert "What the matrix products" not in goals.page([row(), row(name="other")])
 
 
+def test_a_missed_goal_is_bound_where_every_limit_lies_below_it():
+    # Torch takes 2 s; the bare products would reach a ratio of 2.5, below the goal of 3.
+    slow = row(seconds=1.0)
+    products_alone = row(benchmark="products", seconds=1.0, torch_seconds=0.8)
+    assert cells(goals.page([slow]), "3x3 stride 1, forward")[-1] == "**no**"
+    assert cells(goals.page([slow, products_alone]), "3x3 stride 1, forward")[-1] == "bound"
+    # The mean of another format is not.
+    open_case = row(memory_format="channels_last", seconds=1.0)
+    page = goals.page([slow, products_alone, open_case])
+    assert cells(page, "3x3 stride 1, forward")[-1] == "**no**"
+
+
+def test_a_network_is_bound_by_its_rest_and_its_products():
+    step = row(kind="network", which="step", seconds=2.0, torch_seconds=3.0)
+    for seconds, status in [(2.0, "bound"), (1.0, "**no**")]:
+        limit = row(kind="network", which="products", seconds=seconds, torch_seconds=3.0)
+        assert cells(goals.page([step, limit]), "network, step")[-1] == status
+
+
 # Two images of 8 x 8 results, of 16 x 16 with a stride; tiles of 4 x 4 are 4 of an image.
 @pytest.mark.parametrize("which", products.PASSES)
 @pytest.mark.parametrize(
