@@ -103,14 +103,19 @@ class Limits(NamedTuple):
 
     def ratio(self, goal: Goal, row: Row) -> float:
         """At most, by the machine's peak and by the bare products where they are known."""
-        limits = [math.inf]
-        if _has_peak(goal, row):
-            limits.append(goal.saving * row.ratio / row.fraction)
-        if row.case[1:] in self.shares:
-            limits.append(row.ratio / self.shares[row.case[1:]])
         if goal.kind == "network":
-            limits.append(self.steps.get((row.name, row.memory_format), math.inf))
-        return min(limits)
+            return self.steps.get((row.name, row.memory_format), math.inf)
+        by_peak = _by_peak(goal, row) if _has_peak(goal, row) else math.inf
+        return min(by_peak, self.by_products(row))
+
+    def by_products(self, row: Row) -> float:
+        share = self.shares.get(row.case[1:])
+        return row.ratio / share if share else math.inf
+
+
+def _by_peak(goal: Goal, row: Row) -> float:
+    """The limit of a ratio at the machine's peak."""
+    return goal.saving * row.ratio / row.fraction
 
 
 def _has_peak(goal: Goal, row: Row) -> bool:
@@ -126,8 +131,8 @@ def _section(setting: str, rows: list[Row]) -> str:
         return ""
     lines = [_line(goal, chosen, limits) for goal, chosen in held]
     header = (*HEADER, "worst case", "reached")
-    parts = [f"### {setting}", table(header, lines), REACHED_TEXT, _slower(rows), _bounds(held)]
-    parts.append(_products(held, limits.shares))
+    parts = [f"### {setting}", table(header, lines), REACHED_TEXT, _slower(rows)]
+    parts += [_bounds(held, limits), _products(held, limits)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -166,21 +171,17 @@ def _status(goal: Goal, rows: list[Row], limits: Limits) -> str:
     return "bound" if all(limit < wanted for limit, wanted in missed) else "**no**"
 
 
-def _is_reached(goal: Goal, rows: list[Row]) -> bool:
-    return _status(goal, rows, Limits({}, {})) == "yes"
-
-
 def _by_format(rows: list[Row]) -> dict[str, list[Row]]:
     formats = dict.fromkeys(row.memory_format for row in rows)
     return {name: [row for row in rows if row.memory_format == name] for name in formats}
 
 
-def _bounds(held: list[tuple[Goal, list[Row]]]) -> str:
+def _bounds(held: list[tuple[Goal, list[Row]]], limits: Limits) -> str:
     """How near the peak both sides are where a goal is missed."""
     lines = [
         _bound(goal, rows)
         for goal, rows in held
-        if _has_peak(goal, rows[0]) and not _is_reached(goal, rows)
+        if _has_peak(goal, rows[0]) and _status(goal, rows, limits) != "yes"
     ]
     return f"{BOUND_TEXT}\n\n{table(BOUND_HEADER, lines)}" if lines else ""
 
@@ -195,16 +196,17 @@ def _bound(goal: Goal, rows: list[Row]) -> list[str]:
             continue
         ours = geometric_mean(row.fraction for row in of_format)
         theirs = geometric_mean(row.fraction / row.ratio for row in of_format)
-        cells += [f"{ours:.0%}", f"{theirs:.0%}", f"{goal.saving / theirs:.1f}"]
+        limit = geometric_mean(_by_peak(goal, row) for row in of_format)
+        cells += [f"{ours:.0%}", f"{theirs:.0%}", f"{limit:.1f}"]
         below += sum(row.ratio < getattr(goal, memory_format) for row in of_format)
     return [*cells, f"{below} of {len(rows)}"]
 
 
-def _products(held: list[tuple[Goal, list[Row]]], products: dict[tuple, float]) -> str:
-    """How near passes are to their bare matrix products, whose ratios `products` has by case."""
+def _products(held: list[tuple[Goal, list[Row]]], limits: Limits) -> str:
+    """How near passes are to their bare matrix products."""
     lines = []
     for goal, rows in held:
-        with_products = [row for row in rows if row.case[1:] in products]
+        with_products = [row for row in rows if row.case[1:] in limits.shares]
         if not with_products:
             continue
         cells = [f"{goal.kind}, {goal.which}"]
@@ -214,9 +216,9 @@ def _products(held: list[tuple[Goal, list[Row]]], products: dict[tuple, float]) 
             if not of_format:
                 cells += ["-", "-"]
                 continue
-            shares = [products[row.case[1:]] for row in of_format]
-            limits = [row.ratio / share for row, share in zip(of_format, shares, strict=True)]
-            cells += [f"{geometric_mean(shares):.0%}", f"{geometric_mean(limits):.2f}"]
+            share = geometric_mean(limits.shares[row.case[1:]] for row in of_format)
+            limit = geometric_mean(limits.by_products(row) for row in of_format)
+            cells += [f"{share:.0%}", f"{limit:.2f}"]
         lines.append(cells)
     return f"{PRODUCTS_TEXT}\n\n{table(PRODUCTS_HEADER, lines)}" if lines else ""
 
