@@ -232,13 +232,9 @@ class PoolFold {
         move(window, place, next, 1);
       }
     } else {
-      for (; count >= 4; count -= 4) {
-        fetch_ahead<4>(window, fresh);
-        fold_block<4>(constants, window, place, next, stream);
-        move(window, place, next, 4);
-      }
-      fold_blocks<2>(constants, window, place, next, count, stream);
-      fold_blocks<1>(constants, window, place, next, count, stream);
+      fold_blocks<4>(constants, window, place, next, count, fresh, stream);
+      fold_blocks<2>(constants, window, place, next, count, fresh, stream);
+      fold_blocks<1>(constants, window, place, next, count, fresh, stream);
     }
   }
 
@@ -246,8 +242,10 @@ class PoolFold {
   // addresses and hide each other's latency.
   template <int64_t kCount>
   CNNOPS_INLINE void fold_blocks(const Constants& constants, Window& window, Place& place,
-                                 const Step& next, int64_t& count, bool stream) const {
+                                 const Step& next, int64_t& count, const Fresh& fresh,
+                                 bool stream) const {
     for (; count >= kCount; count -= kCount) {
+      fetch_ahead<kCount>(window, fresh);
       fold_block<kCount>(constants, window, place, next, stream);
       move(window, place, next, kCount);
     }

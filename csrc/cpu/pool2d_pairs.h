@@ -25,6 +25,12 @@ inline bool is_dense(const Strides4& stride, int64_t channels, Pair map) {
          stride.n == channels * map.h * map.w;
 }
 
+// Whether rows of windows fill most of a vector.
+template <class A>
+bool has_wide_rows(const Pool2dShape& shape) {
+  return 4 * shape.output.w >= 3 * lanes<A>;
+}
+
 // body(map, end) for every map, where `end` is the end of the task's maps.
 template <class Body>
 void for_dense_maps(const Pool2dShape& shape, const Execution& execution, Body body) {
@@ -47,8 +53,7 @@ class PoolPairs {
   // All windows have both columns; rows that leave much of a vector empty are left to others.
   static bool supports(const Pool2dProblem& problem, const PoolTensors<A>& tensors) {
     const Pool2dShape& shape = problem.shape;
-    return has_pairs(problem) && 2 * shape.output.w <= shape.input.w &&
-           4 * shape.output.w >= 3 * lanes<A> &&
+    return has_pairs(problem) && 2 * shape.output.w <= shape.input.w && has_wide_rows<A>(shape) &&
            is_dense(tensors.source[0].stride, shape.channels, shape.input);
   }
 
