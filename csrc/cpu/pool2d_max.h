@@ -144,7 +144,7 @@ struct MaxPool2d {
   static bool scatters(const Pool2dProblem& problem) {
     const bool is_half = problem.dtype == DType::kBFloat16 || problem.dtype == DType::kFloat16;
     const bool fills_vectors = problem.channels_last && problem.shape.channels >= lanes<A>;
-    const bool has_wide_pairs = has_pairs(problem) && has_wide_rows<A>(problem.shape);
+    const bool has_wide_pairs = has_pairs(problem) && 2 * problem.shape.output.w >= lanes<A>;
     const Pair& dilation = problem.shape.dilation;
     return !fills_vectors && !is_half && !has_wide_pairs && dilation.h == 1 && dilation.w == 1;
   }

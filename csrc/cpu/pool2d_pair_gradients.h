@@ -57,20 +57,43 @@ class PairGradients {
     int64_t window, sample, tap;
   };
 
-  void write_map(int64_t map, int64_t end, const Preparations& inside,
-                 const Preparations& last_row) const {
-    const int64_t size = shape_.input.h * shape_.input.w;
-    const int64_t windows = shape_.output.h * shape_.output.w, last = (map + 1) * size;
-    Row row{map * windows, map * size, 0};
+  // body(row, preparations) for every row of a map's samples that windows have; clears the others.
+  template <class Body>
+  CNNOPS_INLINE void for_rows(int64_t map, const Preparations& inside, const Preparations& last_row,
+                              Body body) const {
+    const int64_t size = shape_.input.h * shape_.input.w, last = (map + 1) * size;
+    Row row{map * shape_.output.h * shape_.output.w, map * size, 0};
     for (int64_t p = 0; p < shape_.output.h; ++p, row.window += shape_.output.w) {
-      const Preparations& of = p + 1 < shape_.output.h ? inside : last_row;
       for (int64_t r = 0; r < shape_.kernel.h && row.sample < last; ++r) {
         row.tap = 2 * r;
-        write_row(row, smaller(end * windows - row.window, (end * size - row.sample) / 2), of);
+        body(row, p + 1 < shape_.output.h ? inside : last_row);
         row.sample += shape_.input.w;
       }
     }
     fill_run(result_ + row.sample, T{}, last - row.sample);
+  }
+
+  void write_map(int64_t map, int64_t end, const Preparations& inside,
+                 const Preparations& last_row) const {
+    const int64_t size = shape_.input.h * shape_.input.w;
+    const int64_t windows = shape_.output.h * shape_.output.w, behind = end - map - 1;
+    if (smaller(behind * windows, behind * size / 2) >= lanes<A>)
+      return write_whole_vectors(map, inside, last_row);
+    for_rows(map, inside, last_row, [&](const Row& row, const Preparations& of) {
+      write_row(row, smaller(end * windows - row.window, (end * size - row.sample) / 2), of);
+    });
+  }
+
+  // Vectors may hang over the end of the map. In a copy, whose members no store can change.
+  __attribute__((noinline)) void write_whole_vectors(int64_t map, const Preparations& inside,
+                                                     const Preparations& last_row) const {
+    const PairGradients own = *this;
+    own.for_rows(map, inside, last_row, [&](const Row& row, const Preparations& of) {
+      int64_t q = 0;
+      for (; q < own.whole_; q += lanes<A>) own.write_windows(own.op_, of.whole, row, q);
+      for (; q < own.shape_.output.w; q += lanes<A>) own.write_windows(own.op_, of.rest, row, q);
+      own.clear_rest(row);
+    });
   }
 
   // `room` windows may be read, and two samples for each written, from here on.
@@ -85,7 +108,13 @@ class PairGradients {
       const int64_t samples = smaller(2 * lanes<A>, width - 2 * q);
       write_some(op, q < whole ? of.whole : of.rest, row, q, count, samples);
     }
-    if (2 * windows < width) result_[row.sample + 2 * windows] = T{};
+    clear_rest(row);
+  }
+
+  // The column that no window has.
+  CNNOPS_INLINE void clear_rest(const Row& row) const {
+    const int64_t samples = 2 * shape_.output.w;
+    if (samples < shape_.input.w) result_[row.sample + samples] = T{};
   }
 
   // A vector of windows from column q on.

@@ -81,18 +81,45 @@ class PoolPairs {
     int64_t window, sample, rows;
   };
 
-  void write_map(int64_t map, int64_t end, Constants inside, Constants last_row) const {
+  // body(row, constants) for every row of a map's windows.
+  template <class Body>
+  CNNOPS_INLINE void for_rows(int64_t map, const Constants& inside, const Constants& last_row,
+                              Body body) const {
     const int64_t windows = shape_.output.h * shape_.output.w;
     const int64_t size = shape_.input.h * shape_.input.w;
-    const int64_t elements = shape_.batch * shape_.channels * size;
     for (int64_t p = 0; p < shape_.output.h; ++p) {
       const int64_t y = p * shape_.kernel.h;
       const Row row{map * windows + p * shape_.output.w, map * size + y * shape_.input.w,
                     smaller(shape_.kernel.h, shape_.input.h - y)};
+      body(row, p + 1 < shape_.output.h ? inside : last_row);
+    }
+  }
+
+  void write_map(int64_t map, int64_t end, const Constants& inside,
+                 const Constants& last_row) const {
+    const int64_t size = shape_.input.h * shape_.input.w;
+    const int64_t windows = shape_.output.h * shape_.output.w, behind = end - map - 1;
+    if (smaller(behind * windows, behind * size / 2) >= lanes<A>)
+      return write_whole_vectors(map, inside, last_row);
+    const int64_t elements = shape_.batch * shape_.channels * size;
+    for_rows(map, inside, last_row, [&](const Row& row, const Constants& constants) {
       const int64_t last_sample = row.sample + (row.rows - 1) * shape_.input.w;
       const int64_t room = smaller(end * windows - row.window, (elements - last_sample) / 2);
-      write_row(row, room, p + 1 < shape_.output.h ? inside : last_row);
-    }
+      write_row(row, room, constants);
+    });
+  }
+
+  // Vectors may hang over the end of the map. In a copy, whose members no store can change.
+  __attribute__((noinline)) void write_whole_vectors(int64_t map, const Constants& inside,
+                                                     const Constants& last_row) const {
+    const PoolPairs own = *this;
+    own.for_rows(map, inside, last_row, [&](const Row& row, const Constants& constants) {
+      const int64_t columns = own.shape_.output.w, width = own.shape_.input.w;
+      int64_t q = 0;
+      for (; q + lanes<A> < columns; q += 2 * lanes<A>)
+        own.template write_windows<2>(own.op_, constants, row, q, width);
+      if (q < columns) own.template write_windows<1>(own.op_, constants, row, q, width);
+    });
   }
 
   // `room` windows may be read and written from here on.
@@ -100,8 +127,6 @@ class PoolPairs {
     const Op op = op_;
     const int64_t columns = shape_.output.w, width = shape_.input.w;
     int64_t q = 0;
-    for (; q + lanes<A> < columns && q + 2 * lanes<A> <= room; q += 2 * lanes<A>)
-      write_windows<2>(op, constants, row, q, width);
     for (; q < columns && q + lanes<A> <= room; q += lanes<A>)
       write_windows<1>(op, constants, row, q, width);
     for (; q < columns; q += lanes<A>)
