@@ -25,6 +25,7 @@ class PairGradients {
       : op_(op),
         shape_(problem.shape),
         whole_(smaller(shape_.output.w, shape_.input.w / 2) / lanes<A> * lanes<A>),
+        rows_of_vector_(two_rows_fit(shape_) ? 2 : 1),
         first_(static_cast<const T*>(tensors.source[0].data)),
         second_(static_cast<const Second*>(tensors.source[1].data)),
         own_(static_cast<const T*>(tensors.own.data)),
@@ -57,18 +58,26 @@ class PairGradients {
     int64_t window, sample, tap;
   };
 
-  // body(row, preparations) for every row of a map's samples that windows have; clears the others.
+  // Whether a vector of windows is two rows of them, whose samples fill a vector each.
+  static bool two_rows_fit(const Pool2dShape& shape) {
+    return 2 * shape.output.w == lanes<A> && shape.input.w == lanes<A> && shape.output.h % 2 == 0 &&
+           shape.output.h * shape.kernel.h <= shape.input.h;
+  }
+
+  // body(row, preparations) for the rows of a map's samples that windows have, of `rows` rows of
+  // windows the first; clears the samples that have none.
   template <class Body>
-  CNNOPS_INLINE void for_rows(int64_t map, const Preparations& inside, const Preparations& last_row,
-                              Body body) const {
+  CNNOPS_INLINE void for_rows(int64_t map, int64_t rows, const Preparations& inside,
+                              const Preparations& last_row, Body body) const {
     const int64_t size = shape_.input.h * shape_.input.w, last = (map + 1) * size;
     Row row{map * shape_.output.h * shape_.output.w, map * size, 0};
-    for (int64_t p = 0; p < shape_.output.h; ++p, row.window += shape_.output.w) {
+    for (int64_t p = 0; p < shape_.output.h; p += rows, row.window += rows * shape_.output.w) {
       for (int64_t r = 0; r < shape_.kernel.h && row.sample < last; ++r) {
         row.tap = 2 * r;
         body(row, p + 1 < shape_.output.h ? inside : last_row);
         row.sample += shape_.input.w;
       }
+      row.sample += (rows - 1) * shape_.kernel.h * shape_.input.w;
     }
     fill_run(result_ + row.sample, T{}, last - row.sample);
   }
@@ -79,7 +88,7 @@ class PairGradients {
     const int64_t windows = shape_.output.h * shape_.output.w, behind = end - map - 1;
     if (smaller(behind * windows, behind * size / 2) >= lanes<A>)
       return write_whole_vectors(map, inside, last_row);
-    for_rows(map, inside, last_row, [&](const Row& row, const Preparations& of) {
+    for_rows(map, 1, inside, last_row, [&](const Row& row, const Preparations& of) {
       write_row(row, smaller(end * windows - row.window, (end * size - row.sample) / 2), of);
     });
   }
@@ -88,10 +97,13 @@ class PairGradients {
   __attribute__((noinline)) void write_whole_vectors(int64_t map, const Preparations& inside,
                                                      const Preparations& last_row) const {
     const PairGradients own = *this;
-    own.for_rows(map, inside, last_row, [&](const Row& row, const Preparations& of) {
+    const int64_t rows = own.rows_of_vector_;
+    const int64_t step = rows == 1 ? lanes<A> : own.shape_.kernel.h * own.shape_.input.w;
+    own.for_rows(map, rows, inside, last_row, [&](const Row& row, const Preparations& of) {
       int64_t q = 0;
-      for (; q < own.whole_; q += lanes<A>) own.write_windows(own.op_, of.whole, row, q);
-      for (; q < own.shape_.output.w; q += lanes<A>) own.write_windows(own.op_, of.rest, row, q);
+      for (; q < own.whole_; q += lanes<A>) own.write_windows(own.op_, of.whole, row, q, step);
+      for (; q < own.shape_.output.w; q += lanes<A>)
+        own.write_windows(own.op_, of.rest, row, q, step);
       own.clear_rest(row);
     });
   }
@@ -101,8 +113,10 @@ class PairGradients {
     const Op op = op_;
     const int64_t whole = whole_, windows = shape_.output.w, width = shape_.input.w;
     int64_t q = 0;
-    for (; q < whole && q + lanes<A> <= room; q += lanes<A>) write_windows(op, of.whole, row, q);
-    for (; q < windows && q + lanes<A> <= room; q += lanes<A>) write_windows(op, of.rest, row, q);
+    for (; q < whole && q + lanes<A> <= room; q += lanes<A>)
+      write_windows(op, of.whole, row, q, lanes<A>);
+    for (; q < windows && q + lanes<A> <= room; q += lanes<A>)
+      write_windows(op, of.rest, row, q, lanes<A>);
     for (; q < windows; q += lanes<A>) {
       const int64_t count = smaller(lanes<A>, windows - q);
       const int64_t samples = smaller(2 * lanes<A>, width - 2 * q);
@@ -117,16 +131,17 @@ class PairGradients {
     if (samples < shape_.input.w) result_[row.sample + samples] = T{};
   }
 
-  // A vector of windows from column q on.
-  CNNOPS_INLINE void write_windows(const Op& op, Vec<A> preparation, const Row& row,
-                                   int64_t q) const {
+  // A vector of windows from column q on, the samples of whose second half lie `step` behind those of
+  // the first.
+  CNNOPS_INLINE void write_windows(const Op& op, Vec<A> preparation, const Row& row, int64_t q,
+                                   int64_t step) const {
     const int64_t window = row.window + q, sample = row.sample + 2 * q;
     Vec<A> second{}, low{}, high{};
     if constexpr (Op::kSources > 1) second = load_lanes<A>(second_ + window);
-    if constexpr (Op::kOwn) low = load(own_ + sample), high = load(own_ + sample + lanes<A>);
+    if constexpr (Op::kOwn) low = load(own_ + sample), high = load(own_ + sample + step);
     turn_into_gradients(op, load(first_ + window), second, row.tap, preparation, low, high);
     store(result_ + sample, low);
-    store(result_ + sample + lanes<A>, high);
+    store(result_ + sample + step, high);
   }
 
   // Fewer windows than a vector has lanes, or fewer samples than they have.
@@ -164,6 +179,7 @@ class PairGradients {
   const Op op_;
   const Pool2dShape shape_;
   const int64_t whole_;  // windows in a row's whole vectors that do not hang over the end
+  const int64_t rows_of_vector_;
   const T* first_;
   const Second* second_;
   const T* own_;
