@@ -16,6 +16,8 @@ namespace cnnops::CNNOPS_TARGET {
 // Largest blocks. Patches take at most kBlockPixels * kBlockDepth accumulators, sums kBlockPixels *
 // kBlockChannels.
 inline constexpr int64_t kBlockPixels = 192, kBlockChannels = 256, kBlockDepth = 256;
+// Elements of patches that are kept, at most: more are gathered again for every block of channels.
+inline constexpr int64_t kKeptPatches = 1 << 19;
 static_assert(kBlockPixels % kTileRows == 0 && kBlockPixels % kTileColumns<float> == 0);
 
 // Elements between rows of `columns` elements that are read a panel of columns at a time: an odd
@@ -76,8 +78,10 @@ class CorrelationPlan {
         images(blocking(operands.batch, images_of_block(operands, threads), 1)),
         depth_block(window_rows ? whole_rows_of_filter(lattice, operands.reduce)
                                 : blocking(depth, kBlockDepth, 1).size),
+        keeps_patches(!channel_vectors && channels.count > 1 &&
+                      block_pixels() * depth <= kKeptPatches),
         patches(window_rows ? rows_of_task(lattice, operands.reduce)
-                            : block_pixels() * depth_block),
+                            : block_pixels() * (keeps_patches ? depth : depth_block)),
         tasks(images.count * operands.groups * pixels.count * channels.count) {}
 
   PackedFilter<A> take_filter(Arena& arena, int64_t groups, int64_t produce) const {
@@ -94,7 +98,8 @@ class CorrelationPlan {
   int64_t width;  // of a panel of the filter
   Blocking pixels, channels, images;
   int64_t depth_block;
-  int64_t patches;  // elements of a task's patches, or of the rows that hold them
+  bool keeps_patches;  // of all blocks of depth, for the tasks of other channels
+  int64_t patches;     // elements of a task's patches, or of the rows that hold them
   int64_t tasks;
 
  private:
@@ -146,6 +151,7 @@ struct CorrelationTask {
   int64_t group;
   int64_t first_pixel, pixels;
   int64_t first_channel, channels;  // within the group
+  bool keeps_patches, has_patches;  // has: from the task before, if the same thread ran it
 
   int64_t all_pixels() const { return images * pixels; }
   PixelBlock block() const { return {first_image, images, first_pixel, pixels}; }
@@ -169,7 +175,9 @@ CorrelationTask correlation_task(const CorrelationOperands<T>& operands,
           .first_pixel = first_pixel,
           .pixels = smaller(plan.pixels.size, plan.map_pixels - first_pixel),
           .first_channel = first_channel,
-          .channels = smaller(plan.channels.size, operands.produce - first_channel)};
+          .channels = smaller(plan.channels.size, operands.produce - first_channel),
+          .keeps_patches = plan.keeps_patches,
+          .has_patches = plan.keeps_patches && channel_block > 0};
 }
 
 // Whether the lattice's windows are single samples inside the source.

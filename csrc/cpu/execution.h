@@ -54,14 +54,21 @@ int64_t workspace_bytes(const Arena& shared, int64_t threads, Make make) {
   return shared.size() + threads * measure.size();
 }
 
-// body(task, slot) for every task, on the threads of `execution`.
+// body(first, last, slot) for ranges of tasks, on the threads of `execution`.
 template <class Body>
-void parallel(const Execution& execution, int64_t tasks, Body body) {
+void parallel_ranges(const Execution& execution, int64_t tasks, Body body) {
   execution.parallel_for(tasks, &body,
                          [](void* context, int64_t first, int64_t last, int64_t slot) {
-                           Body& call = *static_cast<Body*>(context);
-                           for (int64_t task = first; task < last; ++task) call(task, slot);
+                           (*static_cast<Body*>(context))(first, last, slot);
                          });
+}
+
+// body(task, slot) for every task.
+template <class Body>
+void parallel(const Execution& execution, int64_t tasks, Body body) {
+  parallel_ranges(execution, tasks, [&](int64_t first, int64_t last, int64_t slot) {
+    for (int64_t task = first; task < last; ++task) body(task, slot);
+  });
 }
 
 }  // namespace cnnops

@@ -77,7 +77,7 @@ class ChannelVectors {
     if (there.data != nullptr) return {there.data + block.first_k, there.row, 1};
     if (operands.source_stride.c != 1) {
       const int64_t pitch = row_pitch<A>(task.all_pixels());
-      gather_columns(operands, lattice, task, scratch, block, pitch);
+      gather_columns(operands, lattice, task, block, scratch.segments, scratch.patches, pitch);
       return {scratch.patches, 1, pitch};
     }
     for (int64_t image = 0; image < task.images; ++image) {

@@ -40,10 +40,14 @@ void run_correlation(const CorrelationOperands<T>& operands, const Correlation& 
   });
   const ScratchBySlot scratch(execution, arena,
                               [&](Arena& own) { return CorrelationScratch<T>(plan, own); });
-  parallel(execution, plan.tasks, [&](int64_t index, int64_t slot) {
-    Orientation::run(operands, lattice, filter, correlation_task(operands, plan, index),
-                     correlation_task(operands, plan, smaller(index + 1, plan.tasks - 1)),
-                     scratch(slot));
+  parallel_ranges(execution, plan.tasks, [&](int64_t first, int64_t last, int64_t slot) {
+    for (int64_t index = first; index < last; ++index) {
+      CorrelationTask task = correlation_task(operands, plan, index);
+      task.has_patches &= index > first;
+      Orientation::run(operands, lattice, filter, task,
+                       correlation_task(operands, plan, smaller(index + 1, plan.tasks - 1)),
+                       scratch(slot));
+    }
   });
 }
 

@@ -21,7 +21,8 @@ class PixelVectors {
     const BlockStart<A> bias = bias_start(operands, task, scratch);
     for (int64_t k = 0; k < filter.depth; k += filter.block) {
       const int64_t depth = filter.depth_from(k);
-      gather_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
+      const A* const patches =
+          find_patches(operands, lattice, task, scratch, {task.first_pixel, task.pixels, k, depth});
       const BlockStart<A> start = block_start(k, bias, sums);
       multiply<A>({.rows = task.channels,
                    .columns = direct ? task.all_pixels() : round_up(task.all_pixels(), lanes<A>),
@@ -30,7 +31,7 @@ class PixelVectors {
                    .scalar_panel = filter.panel_stride(k),
                    .scalar_row = 1,
                    .scalar_depth = filter.width,
-                   .vectors = scratch.patches,
+                   .vectors = patches,
                    .vector_panel = kTileColumns<A>,
                    .vector_depth = pitch,
                    .start = start.data,
@@ -39,29 +40,43 @@ class PixelVectors {
                    .sums = sums.data,
                    .sums_row = sums.row,
                    .ahead = k + depth < filter.depth
-                                ? ahead_of(operands, lattice, filter, task, k + depth)
-                                : ahead_of(operands, lattice, filter, next, 0)});
+                                ? ahead_of(operands, lattice, filter, task, scratch, k + depth)
+                                : ahead_of(operands, lattice, filter, next, scratch, 0)});
     }
     if (!direct) write(operands, lattice, task, sums);
   }
 
  private:
-  // The filter of a task's block of depth and, where a pixel reads a single sample, its samples.
+  // The filter of a task's block of depth and its patches or, where a pixel reads a single sample, the
+  // samples they are gathered from.
   static Ahead ahead_of(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                        const PackedFilter<A>& filter, const CorrelationTask& task, int64_t k) {
+                        const PackedFilter<A>& filter, const CorrelationTask& task,
+                        const CorrelationScratch<T>& scratch, int64_t k) {
     Ahead ahead;
     add_filter(filter, task, k, ahead);
+    if (task.has_patches) {
+      ahead.add(scratch.patches + kept_before(task, k),
+                filter.depth_from(k) * row_pitch<A>(task.all_pixels()));
+      return ahead;
+    }
     add_samples(operands, lattice, task, k, filter.depth_from(k), ahead);
     return ahead;
   }
 
-  // patches(k, pixel).
-  static void gather_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                             const CorrelationTask& task, const CorrelationScratch<T>& scratch,
-                             const PatchBlock& block) {
+  // patches(k, pixel), gathered unless they are there.
+  static const A* find_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                               const CorrelationTask& task, const CorrelationScratch<T>& scratch,
+                               const PatchBlock& block) {
     const int64_t pixels = task.all_pixels(), pitch = row_pitch<A>(pixels);
-    gather_columns(operands, lattice, task, scratch, block, pitch);
-    clear_behind(scratch.patches, block.depth, pitch, pixels);
+    A* const patches = scratch.patches + kept_before(task, block.first_k);
+    if (task.has_patches) return patches;
+    gather_columns(operands, lattice, task, block, scratch.segments, patches, pitch);
+    clear_behind(patches, block.depth, pitch, pixels);
+    return patches;
+  }
+  // Elements of the patches before k.
+  static int64_t kept_before(const CorrelationTask& task, int64_t k) {
+    return task.keeps_patches ? k * row_pitch<A>(task.all_pixels()) : 0;
   }
 
   static T* first_channel(const CorrelationOperands<T>& operands, const CorrelationTask& task) {

@@ -33,14 +33,15 @@ CNNOPS_INLINE BlockStart<A> block_start(int64_t k, const BlockStart<A>& bias,
   return k == 0 ? bias : BlockStart<A>{sums.data, kTileColumns<A>, sums.row};
 }
 
-// Columns of patches in scratch memory: patches(k, image and pixel).
+// Columns of patches in scratch memory: patches(k, image and pixel), at k * pitch.
 template <class T>
 void gather_columns(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                    const CorrelationTask& task, const CorrelationScratch<T>& scratch,
-                    const PatchBlock& block, int64_t pitch) {
+                    const CorrelationTask& task, const PatchBlock& block,
+                    typename PatchColumns<T>::Segment* segments, Accumulate<T>* patches,
+                    int64_t pitch) {
   for (int64_t image = 0; image < task.images; ++image) {
     PatchColumns<T>(patch_source(operands, lattice, task, image), block,
-                    scratch.patches + image * task.pixels, pitch, scratch.segments)
+                    patches + image * task.pixels, pitch, segments)
         .gather();
   }
 }
