@@ -18,7 +18,7 @@ class WeightGrad {
   using A = Accumulate<T>;
 
   explicit WeightGrad(const WeightGradOperands<T>& operands)
-      : operands_(operands), plan_(operands) {}
+      : operands_(operands), plan_(operands, Factors::kLargest) {}
 
   int64_t workspace(int64_t threads) const {
     Arena arena;

@@ -25,6 +25,8 @@ class PixelFactors {
  public:
   using A = Accumulate<T>;
 
+  static constexpr LargestBlocks kLargest{256, 256, 128};
+
   PixelFactors(const WeightGradPlan& plan, Arena& arena)
       : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.depth.size))),
         gradients_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.channels.size))) {}
@@ -119,6 +121,8 @@ template <class T>
 class MapFactors {
  public:
   using A = Accumulate<T>;
+
+  static constexpr LargestBlocks kLargest{256, 128, 256};
 
   MapFactors(const WeightGradPlan& plan, Arena& arena)
       : patches_(arena.take<A>(plan.block_pixels() * row_pitch<A>(plan.depth.size))),

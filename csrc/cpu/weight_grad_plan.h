@@ -14,7 +14,9 @@
 namespace cnnops::CNNOPS_TARGET {
 
 // Largest blocks: patches of a block of pixels fit the L2 cache together with the sums.
-inline constexpr int64_t kGradChannels = 256, kGradDepth = 256, kGradPixels = 128;
+struct LargestBlocks {
+  int64_t channels, depth, pixels;
+};
 
 // Images are cut into runs until there are kBatchTasks tasks, as long as a run keeps kRunPixels, so
 // that the work on its partial sums is worth their memory, and all partial sums stay below
@@ -71,11 +73,11 @@ WeightGradOperands<T> weight_grad_operands(const Conv2dProblem& problem,
 class WeightGradPlan {
  public:
   template <class T>
-  explicit WeightGradPlan(const WeightGradOperands<T>& operands)
-      : channels(blocking(operands.produce(), kGradChannels, kTileRows)),
-        depth(blocking(operands.depth(), kGradDepth, kTileColumns<Accumulate<T>>)),
-        pixels(blocking(operands.pixels(), kGradPixels, 1)),
-        images_of_block(larger<int64_t>(1, kGradPixels / operands.pixels())),
+  WeightGradPlan(const WeightGradOperands<T>& operands, const LargestBlocks& largest)
+      : channels(blocking(operands.produce(), largest.channels, kTileRows)),
+        depth(blocking(operands.depth(), largest.depth, kTileColumns<Accumulate<T>>)),
+        pixels(blocking(operands.pixels(), largest.pixels, 1)),
+        images_of_block(larger<int64_t>(1, largest.pixels / operands.pixels())),
         blocks(operands.shape.groups * channels.count * depth.count) {
     const int64_t bytes = blocks * channels.size * depth.size * int64_t(sizeof(Accumulate<T>));
     const int64_t batch = operands.shape.batch;
