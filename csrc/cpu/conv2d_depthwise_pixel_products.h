@@ -29,7 +29,7 @@ class PixelProducts {
           list.pixels += span.pixels;
           if (list.count < kSpans && list.pixels < most) return;
           add_list(list, block.count, to);
-          list = {};
+          list.count = 0, list.pixels = 0;
         });
       }
     }

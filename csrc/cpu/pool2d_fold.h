@@ -122,15 +122,15 @@ class PoolFold {
   }
 
   Window window_of(const Reach& row, const Reach& column) const {
-    Window window{};
-    if (row.taps == 0 || column.taps == 0) return window;
+    if (row.taps == 0 || column.taps == 0) return {};
+    Window window;
     window.rows = row.taps;
     window.columns = column.taps;
     window.tap = position(row, column);
     window.tap_row = windows_.tap_step.h * windows_.kernel_columns;
     window.tap_column = windows_.tap_step.w;
-    for (int k = 0; k < Op::kSources; ++k) {
-      const Tile<A>& tile = tiles_.source[k];
+    for (int k = 0; k < 2; ++k) {
+      const Tile<A>& tile = tiles_.source[k < Op::kSources ? k : 0];
       window.source[k] = tile.at(row.source, column.source);
       window.row[k] = windows_.dilation.h * tile.row;
       window.column[k] = windows_.dilation.w * tile.column;
