@@ -34,6 +34,8 @@ BLOCKS = [
     PoolCase("window_in_parts", (1, 3, 70, 66), (64, 60), (6, 5)),
     PoolCase("row_in_parts", (1, 2, 3, 4100), (2, 4000), (1, 50)),
     PoolCase("gradients_in_parts", (2, 2, 95, 90), (48, 46), (1, 1)),
+    # Two rows of windows in a vector, of any width.
+    *(PoolCase(f"two_rows_of_{size}", (3, 5, 9, size), (2, 2), (2, 2)) for size in (2, 4, 8, 16)),
 ]
 DILATED = [PoolCase("dilated_in_parts", (1, 2, 90, 95), (9, 8), (1, 1), (1, 0), (11, 12))]
 
