@@ -13,10 +13,11 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Largest blocks. Patches take at most kBlockPixels * kBlockDepth accumulators, sums kBlockPixels *
-// kBlockChannels.
+// Largest blocks. Patches of a block of depth take at most kBlockPixels * kBlockDepth accumulators, sums
+// kBlockPixels * kBlockChannels.
 inline constexpr int64_t kBlockPixels = 192, kBlockChannels = 256, kBlockDepth = 256;
-// Elements of patches that are kept, at most: more are gathered again for every block of channels.
+// Elements of all of a task's patches up to which they are kept for the tasks of other channels; more are
+// gathered anew for each.
 inline constexpr int64_t kKeptPatches = 1 << 19;
 static_assert(kBlockPixels % kTileRows == 0 && kBlockPixels % kTileColumns<float> == 0);
 
