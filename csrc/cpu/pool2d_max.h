@@ -140,13 +140,13 @@ struct MaxPool2d {
     pool_gradient<Offset>(problem, MaxBackward<A>{}, of, execution);
   }
 
-  // Without dilation every window has a sample inside the map. Wide rows of pairs have a faster way.
+  // Without dilation every window has a sample inside the map. Pairs have a faster way.
   static bool scatters(const Pool2dProblem& problem) {
     const bool is_half = problem.dtype == DType::kBFloat16 || problem.dtype == DType::kFloat16;
     const bool fills_vectors = problem.channels_last && problem.shape.channels >= lanes<A>;
-    const bool has_wide_pairs = has_pairs(problem) && 2 * problem.shape.output.w >= lanes<A>;
+    const bool fills_pairs = has_pairs(problem) && has_half_rows<A>(problem.shape);
     const Pair& dilation = problem.shape.dilation;
-    return !fills_vectors && !is_half && !has_wide_pairs && dilation.h == 1 && dilation.w == 1;
+    return !fills_vectors && !is_half && !fills_pairs && dilation.h == 1 && dilation.w == 1;
   }
 
   static ConstTensor as_read(const MutableTensor& tensor) { return {tensor.data, tensor.stride}; }

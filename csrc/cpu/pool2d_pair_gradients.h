@@ -18,7 +18,7 @@ class PairGradients {
     for (int k = 0; k < Op::kSources; ++k)
       if (!is_dense(tensors.source[k].stride, shape.channels, shape.output)) return false;
     if (Op::kOwn && !is_dense(tensors.own.stride, shape.channels, shape.input)) return false;
-    return has_pairs(problem) && 2 * shape.output.w >= lanes<A>;
+    return has_pairs(problem) && has_half_rows<A>(shape);
   }
 
   PairGradients(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors)

@@ -30,6 +30,11 @@ template <class A>
 bool has_wide_rows(const Pool2dShape& shape) {
   return 4 * shape.output.w >= 3 * lanes<A>;
 }
+// Whether they fill half of one, which is enough for gradients: they write more than they read.
+template <class A>
+bool has_half_rows(const Pool2dShape& shape) {
+  return 2 * shape.output.w >= lanes<A>;
+}
 
 // body(map, end) for every map, where `end` is the end of the task's maps.
 template <class Body>
