@@ -84,10 +84,10 @@ class PairGradients {
 
   void write_map(int64_t map, int64_t end, const Preparations& inside,
                  const Preparations& last_row) const {
-    const int64_t size = shape_.input.h * shape_.input.w;
-    const int64_t windows = shape_.output.h * shape_.output.w, behind = end - map - 1;
-    if (smaller(behind * windows, behind * size / 2) >= lanes<A>)
+    if (has_room_behind<A>(shape_, end - map - 1))
       return write_whole_vectors(map, inside, last_row);
+    const int64_t windows = shape_.output.h * shape_.output.w;
+    const int64_t size = shape_.input.h * shape_.input.w;
     for_rows(map, 1, inside, last_row, [&](const Row& row, const Preparations& of) {
       write_row(row, smaller(end * windows - row.window, (end * size - row.sample) / 2), of);
     });

@@ -36,6 +36,14 @@ bool has_half_rows(const Pool2dShape& shape) {
   return 2 * shape.output.w >= lanes<A>;
 }
 
+// Whether a vector may hang over the end of a map that so many maps of its task follow.
+template <class A>
+bool has_room_behind(const Pool2dShape& shape, int64_t maps) {
+  const int64_t windows = maps * shape.output.h * shape.output.w;
+  const int64_t samples = maps * shape.input.h * shape.input.w;
+  return smaller(windows, samples / 2) >= lanes<A>;
+}
+
 // body(map, end) for every map, where `end` is the end of the task's maps.
 template <class Body>
 void for_dense_maps(const Pool2dShape& shape, const Execution& execution, Body body) {
@@ -102,10 +110,10 @@ class PoolPairs {
 
   void write_map(int64_t map, int64_t end, const Constants& inside,
                  const Constants& last_row) const {
-    const int64_t size = shape_.input.h * shape_.input.w;
-    const int64_t windows = shape_.output.h * shape_.output.w, behind = end - map - 1;
-    if (smaller(behind * windows, behind * size / 2) >= lanes<A>)
+    if (has_room_behind<A>(shape_, end - map - 1))
       return write_whole_vectors(map, inside, last_row);
+    const int64_t windows = shape_.output.h * shape_.output.w;
+    const int64_t size = shape_.input.h * shape_.input.w;
     const int64_t elements = shape_.batch * shape_.channels * size;
     for_rows(map, inside, last_row, [&](const Row& row, const Constants& constants) {
       const int64_t last_sample = row.sample + (row.rows - 1) * shape_.input.w;
