@@ -8,7 +8,7 @@ come where a goal is missed: what is left to be gained.
 
 import argparse
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,15 +69,19 @@ at that peak, with no multiplication more than Winograd's algorithms need. Means
 how many are below the mean's goal."""
 REACHED_TEXT = """\
 Reached: "bound" where every figure that misses its goal has a limit below the goal, by the
-machine's peak or by the bare matrix products, where they were timed; both stand below."""
-PRODUCTS_HEADER = (
-    *("operation, pass", "NCHW: products / cnnops", "limit"),
-    *("channels_last: products / cnnops", "limit"),
+machine's peak, unless caches exceed it, or by the bare work, where it was timed; both stand
+below."""
+BARE_HEADER = (
+    *("operation, pass", "NCHW: bare / cnnops", "limit"),
+    *("channels_last: bare / cnnops", "limit"),
 )
-PRODUCTS_TEXT = """\
-What the matrix products alone take, by torch's matrix product on operands that lie at their best
-(`benchmarks/products.py`): their time over that of cnnops' whole pass, and the ratio's limit, which
-a pass of these products and nothing else would reach. Means of all cases."""
+BARE_TEXT = """\
+What the bare work takes: a convolution's matrix products alone, by torch's matrix product on
+operands that lie at their best (`benchmarks/products.py`); a pooling's or a depthwise convolution's
+movement of memory alone, by torch's sums of all operands and results full of zeros
+(`benchmarks/movement.py`). Its time over that of cnnops' whole pass, and the ratio's limit, which a
+pass of this work and nothing else would reach. Means of all cases."""
+BARE = ("products", "movement")  # benchmarks
 
 
 def page(rows: Sequence[Row]) -> str:
@@ -90,25 +94,26 @@ def page(rows: Sequence[Row]) -> str:
 class Limits(NamedTuple):
     """What ratios are limited by."""
 
-    shares: dict[tuple, float]  # the time of the bare products over that of a pass, by case
+    shares: dict[tuple, float]  # the time of the bare work over that of a pass, by case
     steps: dict[tuple[str, str], float]  # ratios of networks' steps by products, by name and format
 
     @classmethod
     def of(cls, rows: list[Row]) -> "Limits":
-        products = [row for row in rows if row.which == "products" or row.benchmark == "products"]
+        steps = [row for row in rows if row.which == "products"]
         return cls(
-            {row.case[1:]: row.ratio for row in products if row.kind != "network"},
-            {(row.name, row.memory_format): row.ratio for row in products if row.kind == "network"},
+            {row.case[1:]: row.ratio for row in rows if row.benchmark in BARE},
+            {(row.name, row.memory_format): row.ratio for row in steps},
         )
 
     def ratio(self, goal: Goal, row: Row) -> float:
-        """At most, by the machine's peak and by the bare products where they are known."""
+        """At most, by the machine's peak and by the bare work where they are known."""
         if goal.kind == "network":
             return self.steps.get((row.name, row.memory_format), math.inf)
-        by_peak = _by_peak(goal, row) if _has_peak(goal, row) else math.inf
-        return min(by_peak, self.by_products(row))
+        has_peak = _has_peak(goal, row) and row.fraction <= goal.saving
+        by_peak = _by_peak(goal, row) if has_peak else math.inf
+        return min(by_peak, self.by_bare_work(row))
 
-    def by_products(self, row: Row) -> float:
+    def by_bare_work(self, row: Row) -> float:
         share = self.shares.get(row.case[1:])
         return row.ratio / share if share else math.inf
 
@@ -132,13 +137,13 @@ def _section(setting: str, rows: list[Row]) -> str:
     lines = [_line(goal, chosen, limits) for goal, chosen in held]
     header = (*HEADER, "worst case", "reached")
     parts = [f"### {setting}", table(header, lines), REACHED_TEXT, _slower(rows)]
-    parts += [_bounds(held, limits), _products(held, limits)]
+    parts += [_bounds(held, limits), _bare(held, limits)]
     return "\n\n".join(part for part in parts if part)
 
 
 def _is_case(row: Row) -> bool:
     """Whether the row is cnnops beside torch, on ordinary inputs."""
-    return row.benchmark not in ("denormals", "products") and row.which not in OF_HOLLOW
+    return row.benchmark not in ("denormals", *BARE) and row.which not in OF_HOLLOW
 
 
 def _is_of(row: Row, goal: Goal) -> bool:
@@ -187,40 +192,43 @@ def _bounds(held: list[tuple[Goal, list[Row]]], limits: Limits) -> str:
 
 
 def _bound(goal: Goal, rows: list[Row]) -> list[str]:
-    cells, below = [f"{goal.kind}, {goal.which}"], 0
-    by_format = _by_format(rows)
-    for memory_format in ("contiguous", "channels_last"):
-        of_format = by_format.get(memory_format, [])
-        if not of_format:
-            cells += ["-", "-", "-"]
-            continue
+    def figures(of_format: list[Row]) -> list[str]:
         ours = geometric_mean(row.fraction for row in of_format)
         theirs = geometric_mean(row.fraction / row.ratio for row in of_format)
         limit = geometric_mean(_by_peak(goal, row) for row in of_format)
-        cells += [f"{ours:.0%}", f"{theirs:.0%}", f"{limit:.1f}"]
-        below += sum(row.ratio < getattr(goal, memory_format) for row in of_format)
-    return [*cells, f"{below} of {len(rows)}"]
+        return [f"{ours:.0%}", f"{theirs:.0%}", f"{limit:.1f}"]
+
+    below = sum(row.ratio < getattr(goal, row.memory_format) for row in rows)
+    cells = _cells(rows, figures, empty=["-", "-", "-"])
+    return [f"{goal.kind}, {goal.which}", *cells, f"{below} of {len(rows)}"]
 
 
-def _products(held: list[tuple[Goal, list[Row]]], limits: Limits) -> str:
-    """How near passes are to their bare matrix products."""
-    lines = []
-    for goal, rows in held:
-        with_products = [row for row in rows if row.case[1:] in limits.shares]
-        if not with_products:
-            continue
-        cells = [f"{goal.kind}, {goal.which}"]
-        by_format = _by_format(with_products)
-        for memory_format in ("contiguous", "channels_last"):
-            of_format = by_format.get(memory_format, [])
-            if not of_format:
-                cells += ["-", "-"]
-                continue
-            share = geometric_mean(limits.shares[row.case[1:]] for row in of_format)
-            limit = geometric_mean(limits.by_products(row) for row in of_format)
-            cells += [f"{share:.0%}", f"{limit:.2f}"]
-        lines.append(cells)
-    return f"{PRODUCTS_TEXT}\n\n{table(PRODUCTS_HEADER, lines)}" if lines else ""
+def _bare(held: list[tuple[Goal, list[Row]]], limits: Limits) -> str:
+    """How near passes are to their bare work."""
+
+    def figures(of_format: list[Row]) -> list[str]:
+        share = geometric_mean(limits.shares[row.case[1:]] for row in of_format)
+        limit = geometric_mean(limits.by_bare_work(row) for row in of_format)
+        return [f"{share:.0%}", f"{limit:.2f}"]
+
+    lines = [
+        [f"{goal.kind}, {goal.which}", *_cells(timed, figures, empty=["-", "-"])]
+        for goal, rows in held
+        if (timed := [row for row in rows if row.case[1:] in limits.shares])
+    ]
+    return f"{BARE_TEXT}\n\n{table(BARE_HEADER, lines)}" if lines else ""
+
+
+def _cells(
+    rows: list[Row], figures: Callable[[list[Row]], list[str]], empty: list[str]
+) -> list[str]:
+    """The figures of each format's rows, side by side."""
+    by_format = _by_format(rows)
+    return [
+        cell
+        for memory_format in ("contiguous", "channels_last")
+        for cell in (figures(by_format[memory_format]) if memory_format in by_format else empty)
+    ]
 
 
 def _slower(rows: list[Row]) -> str:

@@ -2,8 +2,9 @@
 
 A convolution is one matrix product of its patches, and Winograd's algorithms are 36 to 81 smaller
 ones between transforms. The other side computes these products alone, by torch's matrix product
-(MKL's on most CPUs), on operands that lie at their best: no transform, no copy, no gathering. The
-ratio is the time of the products over that of cnnops' whole pass.
+(MKL's on most CPUs), on operands that lie at their best: no transform, no copy, no gathering. A
+depthwise convolution has no such products, but bare movement, see movement.py. The ratio is the
+time of the products over that of cnnops' whole pass.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import torch
 
 from . import conv2d
 from .command_line import parse
+from .movement import Movement
 from .results import Run
 from .runner import Setting, run
 from .shapes import ConvShape, conv_shapes
@@ -38,6 +40,16 @@ def form_of(shape: ConvShape) -> Form:
     if products and channels >= LEAST_CHANNELS and shape.output_size >= TILE:
         return Form(products, TILE, shape.in_channels)
     return Form(1, 1, shape.in_channels * shape.kernel**2)
+
+
+def bare_movements(convolution: conv2d.Case) -> dict[str, Movement]:
+    """Of each pass; filters and their gradients are small."""
+    input, output = convolution.input, convolution.grad_output
+    return {
+        "forward": Movement([input], [output]),
+        "input_grad": Movement([output], [input]),
+        "weight_grad": Movement([input, output], []),
+    }
 
 
 def bare_products(shape: ConvShape, setting: Setting) -> dict[str, Call]:
@@ -65,17 +77,18 @@ def _matrices(setting: Setting, count: int, rows: int, columns: int) -> torch.Te
 
 
 class Case:
-    """One shape's passes, and the products of each."""
-
-    unit = "GFLOP/s"
+    """One shape's passes, and the bare work of each."""
 
     def __init__(self, shape: ConvShape, setting: Setting):
         self.convolution = conv2d.Case(shape, setting)
-        self.products = bare_products(shape, setting)
+        self.unit = self.convolution.unit
+        self.bare_work = (
+            bare_movements(self.convolution) if shape.groups > 1 else bare_products(shape, setting)
+        )
         self.batch = shape.batch
 
     def sides(self, which: str) -> tuple[Call, Call]:
-        return self.convolution.sides(which)[0], self.products[which]
+        return self.convolution.sides(which)[0], self.bare_work[which]
 
     def verify(self, which: str) -> None:
         self.convolution.verify(which)
@@ -86,7 +99,7 @@ class Case:
 
 def main(arguments: Sequence[str] | None = None) -> Run:
     options = parse(__doc__.split(":")[0], PASSES, arguments)
-    shapes = [shape for shape in conv_shapes() if shape.groups == 1]
+    shapes = [shape for shape in conv_shapes() if shape.groups in (1, shape.in_channels)]
     if options.batch:
         shapes = [shape._replace(batch=options.batch) for shape in shapes]
     return run(options, "products", shapes, Case)

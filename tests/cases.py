@@ -81,6 +81,7 @@ CONV_CASES = [
     ConvCase("pointwise_padding", (2, 5, 4, 4), (7, 5, 1, 1), padding=_p(2)),
     ConvCase("pointwise_deep", (2, 300, 5, 7), (20, 300, 1, 1)),
     ConvCase("pointwise_deep_and_broad", (2, 300, 13, 17), (530, 300, 1, 1), (2, 2)),
+    ConvCase("pointwise_deep_and_broad_small_map", (3, 300, 6, 5), (530, 300, 1, 1), (2, 2)),
     ConvCase("fully_connected", (5, 37, 1, 1), (11, 37, 1, 1)),
     ConvCase("whole_map", (3, 8, 4, 6), (10, 8, 4, 6)),
     ConvCase("depthwise", (2, 19, 9, 11), (19, 1, 3, 3), padding=_p(1), groups=19),

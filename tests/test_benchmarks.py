@@ -22,6 +22,7 @@ from benchmarks import (
     gpu_report,
     machine,
     malloc,
+    movement,
     network,
     pool2d,
     products,
@@ -59,6 +60,7 @@ BENCHMARKS = {
     conv2d: "resnet20 64->64",
     products: "resnet20 64->64",
     pool2d: "plain8 128 2x2/2",
+    movement: "plain8 128 2x2/2",
     network: "lenet5",
     tiny: "layer 1",
     denormals: "ordinary",
@@ -446,14 +448,15 @@ def test_what_is_left_where_a_goal_is_missed():
     assert "1x1" not in missed
 
 
-def test_the_limit_by_bare_products_is_that_of_torch_over_them():
-    # The convolution takes 0.5 s here, 2 s in torch; the products take 0.4 s of 0.5 s.
-    alone = row(benchmark="products", torch_seconds=0.4)
+@pytest.mark.parametrize("benchmark", goals.BARE)
+def test_the_limit_by_bare_work_is_that_of_torch_over_it(benchmark):
+    # The convolution takes 0.5 s here, 2 s in torch; the bare work takes 0.4 s of 0.5 s.
+    alone = row(benchmark=benchmark, torch_seconds=0.4)
     page = goals.page([row(), row(name="other"), alone])
-    part = page[page.index("What the matrix products alone take") :]
+    part = page[page.index("What the bare work takes") :]
     assert cells(part, "3x3 stride 1, forward")[1:] == ["80%", "5.00", "-", "-"]
     assert cells(page, "3x3 stride 1, forward")[1:3] == ["2", "4.00"]
-    assert "What the matrix products" not in goals.page([row(), row(name="other")])
+    assert "What the bare work" not in goals.page([row(), row(name="other")])
 
 
 def test_a_missed_goal_is_bound_where_every_limit_lies_below_it():
@@ -495,6 +498,40 @@ def test_bare_products_are_those_of_the_best_algorithm(
     left, right = product.args
     assert left.shape[:-2] == right.shape[:-2] == (() if count == 1 else (count,))
     assert product().numel() * left.shape[-1] == multiplications
+
+
+@pytest.mark.parametrize("name, values", [("max", 0), ("average", 0), ("L2", 1)])
+def test_bare_movement_is_that_of_every_operand_and_result(name, values):
+    shape = shapes.PoolShape("", 2, 3, 8, 2, 2)
+    problem = next(p for p in pool2d.problems([shape]) if p.name.startswith(name))
+    case = movement.Case(problem, Setting("float32", "channels_last"))
+    input, output = (2, 3, 8, 8), (2, 3, 4, 4)
+    sizes = {
+        which: [[tuple(tensor.shape) for tensor in tensors] for tensors in bare]
+        for which, bare in case.movements.items()
+    }
+    backward = [[output, *[input, output][: 2 * values]], [input]]
+    assert sizes["forward"] == [[input], [output]]
+    assert sizes["backward"] == backward
+    assert sizes["training"] == [[input, *backward[0]], [output, *backward[1]]]
+    for which, bare in case.movements.items():
+        moved = sum(tensor.nbytes for tensors in bare for tensor in tensors)
+        assert moved == case.work(which)
+
+
+def test_a_depthwise_convolution_has_bare_movement():
+    shape = shapes.ConvShape("", 2, 8, 8, 6, 3, 2, 1, groups=8)
+    case = products.Case(shape, Setting("float32", "contiguous"))
+    for which in products.PASSES:
+        moved = sum(t.nbytes for tensors in case.bare_work[which] for t in tensors)
+        assert moved == case.work(which)
+
+
+def test_a_peak_that_caches_exceed_is_no_limit():
+    cached = row(kind="depthwise 3x3", unit="GB/s", torch_seconds=0.6, peak=1.0)
+    assert cells(goals.page([cached]), "depthwise 3x3, forward")[-1] == "**no**"
+    slow = dataclasses.replace(cached, peak=2.1)
+    assert cells(goals.page([slow]), "depthwise 3x3, forward")[-1] == "bound"
 
 
 def test_products_of_a_network_are_those_of_its_passes_but_the_gradient_of_the_images():

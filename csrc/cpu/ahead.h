@@ -5,11 +5,13 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
+inline constexpr int64_t kPage = 4096;  // bytes
+
 // Fetches the line of memory a page further on, for what is read from one end to the other: processors
 // fetch that ahead themselves, but not from one page to the next.
 template <class T>
 CNNOPS_INLINE void fetch_page_ahead(const T* from) {
-  __builtin_prefetch(from + 4096 / sizeof(T));
+  __builtin_prefetch(from + kPage / sizeof(T));
 }
 // The elements of a cache line.
 template <class T>

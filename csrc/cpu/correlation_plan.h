@@ -59,6 +59,15 @@ CNNOPS_INLINE bool has_window_rows(const Correlation& lattice, int64_t reduce, i
                            h.count * w.count <= kSmallMap && h.step == 1 && w.step == 1);
 }
 
+// Whether the lattice's windows are single samples inside the source.
+CNNOPS_INLINE bool reads_single_samples(const Correlation& lattice) {
+  const auto single = [](const CorrelationAxis& axis) {
+    return axis.taps == 1 && axis.offset >= 0 &&
+           axis.offset + (axis.count - 1) * axis.stride < axis.source;
+  };
+  return single(lattice.h) && single(lattice.w);
+}
+
 template <class T>
 class CorrelationPlan {
  public:
@@ -79,8 +88,8 @@ class CorrelationPlan {
         images(blocking(operands.batch, images_of_block(operands, threads), 1)),
         depth_block(window_rows ? whole_rows_of_filter(lattice, operands.reduce)
                                 : blocking(depth, kBlockDepth, 1).size),
-        keeps_patches(!channel_vectors && channels.count > 1 &&
-                      block_pixels() * depth <= kKeptPatches),
+        keeps_patches(!window_rows && !lie_in_source(lattice, channels_last) &&
+                      channels.count > 1 && block_pixels() * depth <= kKeptPatches),
         patches(window_rows ? rows_of_task(lattice, operands.reduce)
                             : block_pixels() * (keeps_patches ? depth : depth_block)),
         tasks(images.count * operands.groups * pixels.count * channels.count) {}
@@ -104,6 +113,12 @@ class CorrelationPlan {
   int64_t tasks;
 
  private:
+  // Whether rows_in_place finds the patches of a dense source.
+  static bool lie_in_source(const Correlation& lattice, bool channels_last) {
+    return channels_last && std::is_same_v<T, A> && reads_single_samples(lattice) &&
+           lattice.h.stride == 1 && lattice.w.stride == 1;
+  }
+
   // Blocks of whole rows of pixels.
   static Blocking whole_rows(const Correlation& lattice, int64_t reduce) {
     const int64_t share = rows_that_share(lattice.h, window_row(lattice.w, reduce));
@@ -179,15 +194,6 @@ CorrelationTask correlation_task(const CorrelationOperands<T>& operands,
           .channels = smaller(plan.channels.size, operands.produce - first_channel),
           .keeps_patches = plan.keeps_patches,
           .has_patches = plan.keeps_patches && channel_block > 0};
-}
-
-// Whether the lattice's windows are single samples inside the source.
-CNNOPS_INLINE bool reads_single_samples(const Correlation& lattice) {
-  const auto single = [](const CorrelationAxis& axis) {
-    return axis.taps == 1 && axis.offset >= 0 &&
-           axis.offset + (axis.count - 1) * axis.stride < axis.source;
-  };
-  return single(lattice.h) && single(lattice.w);
 }
 
 // Offset of a pixel's sample in one channel of the source, where it reads a single one.

@@ -36,8 +36,8 @@ class ChannelVectors {
       product.scalar_row = patches.pixel_stride;
       product.scalar_depth = patches.k_stride;
       product.ahead = k + depth < filter.depth
-                          ? ahead_of_block(operands, lattice, filter, task, k + depth)
-                          : ahead_of_task(operands, lattice, filter, task, next);
+                          ? ahead_of_block(operands, lattice, filter, task, scratch, k + depth)
+                          : ahead_of_task(operands, lattice, filter, task, next, scratch);
       multiply_block(product);
     }
     sums.write();
@@ -46,28 +46,38 @@ class ChannelVectors {
  private:
   static Ahead ahead_of_block(const CorrelationOperands<T>& operands, const Correlation& lattice,
                               const PackedFilter<A>& filter, const CorrelationTask& task,
-                              int64_t k) {
+                              const CorrelationScratch<T>& scratch, int64_t k) {
     Ahead ahead;
     add_filter(filter, task, k, ahead);
-    if (operands.source_stride.c != 1)
-      add_samples(operands, lattice, task, k, filter.depth_from(k), ahead);
+    add_patches(operands, lattice, filter, task, scratch, k, ahead);
     return ahead;
   }
 
   static Ahead ahead_of_task(const CorrelationOperands<T>& operands, const Correlation& lattice,
                              const PackedFilter<A>& filter, const CorrelationTask& task,
-                             const CorrelationTask& next) {
+                             const CorrelationTask& next, const CorrelationScratch<T>& scratch) {
     Ahead ahead;
-    if (operands.source_stride.c != 1) {
-      add_samples(operands, lattice, next, 0, filter.depth_from(0), ahead);
-    } else if (!next.has_pixels_of(task)) {
+    add_patches(operands, lattice, filter, next, scratch, 0, ahead);
+    if (operands.source_stride.c == 1 && !next.has_pixels_of(task))
       add_rows(operands.source, operands.source_stride, lattice, next.block(), ahead);
-    }
     add_filter(filter, next, 0, ahead);
     return ahead;
   }
 
-  // Where they lie, or gathered as rows or columns, whichever the source has contiguous.
+  // The patches of a block of depth, or the samples of a contiguous source they are gathered from.
+  static void add_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                          const PackedFilter<A>& filter, const CorrelationTask& task,
+                          const CorrelationScratch<T>& scratch, int64_t k, Ahead& ahead) {
+    const int64_t depth = filter.depth_from(k);
+    if (task.has_patches) {
+      ahead.add(patches_at(task, scratch, k), depth * row_pitch<A>(task.all_pixels()));
+    } else if (operands.source_stride.c != 1) {
+      add_samples(operands, lattice, task, k, depth, ahead);
+    }
+  }
+
+  // Where they lie, or gathered as rows or columns, whichever the source has contiguous, unless they are
+  // there.
   static PatchMatrix<A> find_patches(const CorrelationOperands<T>& operands,
                                      const Correlation& lattice, const CorrelationTask& task,
                                      const CorrelationScratch<T>& scratch,
@@ -75,17 +85,25 @@ class ChannelVectors {
     const PixelRows<A> there = rows_in_place(patch_source(operands, lattice, task, 0),
                                              operands.source_stride, task.block());
     if (there.data != nullptr) return {there.data + block.first_k, there.row, 1};
+    A* const patches = patches_at(task, scratch, block.first_k);
     if (operands.source_stride.c != 1) {
       const int64_t pitch = row_pitch<A>(task.all_pixels());
-      gather_columns(operands, lattice, task, block, scratch.segments, scratch.patches, pitch);
-      return {scratch.patches, 1, pitch};
+      if (!task.has_patches)
+        gather_columns(operands, lattice, task, block, scratch.segments, patches, pitch);
+      return {patches, 1, pitch};
     }
+    if (!task.has_patches) gather_rows(operands, lattice, task, block, patches);
+    return {patches, block.depth, 1};
+  }
+
+  // patches(image and pixel, k) at pixel * depth + k.
+  static void gather_rows(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                          const CorrelationTask& task, const PatchBlock& block, A* patches) {
     for (int64_t image = 0; image < task.images; ++image) {
       PatchRows<T>(patch_source(operands, lattice, task, image), block,
-                   scratch.patches + image * task.pixels * block.depth, block.depth)
+                   patches + image * task.pixels * block.depth, block.depth)
           .gather();
     }
-    return {scratch.patches, block.depth, 1};
   }
 };
 

@@ -55,7 +55,7 @@ class PixelVectors {
     Ahead ahead;
     add_filter(filter, task, k, ahead);
     if (task.has_patches) {
-      ahead.add(scratch.patches + kept_before(task, k),
+      ahead.add(patches_at(task, scratch, k),
                 filter.depth_from(k) * row_pitch<A>(task.all_pixels()));
       return ahead;
     }
@@ -68,15 +68,11 @@ class PixelVectors {
                                const CorrelationTask& task, const CorrelationScratch<T>& scratch,
                                const PatchBlock& block) {
     const int64_t pixels = task.all_pixels(), pitch = row_pitch<A>(pixels);
-    A* const patches = scratch.patches + kept_before(task, block.first_k);
+    A* const patches = patches_at(task, scratch, block.first_k);
     if (task.has_patches) return patches;
     gather_columns(operands, lattice, task, block, scratch.segments, patches, pitch);
     clear_behind(patches, block.depth, pitch, pixels);
     return patches;
-  }
-  // Elements of the patches before k.
-  static int64_t kept_before(const CorrelationTask& task, int64_t k) {
-    return task.keeps_patches ? k * row_pitch<A>(task.all_pixels()) : 0;
   }
 
   static T* first_channel(const CorrelationOperands<T>& operands, const CorrelationTask& task) {

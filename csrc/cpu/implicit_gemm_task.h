@@ -33,6 +33,14 @@ CNNOPS_INLINE BlockStart<A> block_start(int64_t k, const BlockStart<A>& bias,
   return k == 0 ? bias : BlockStart<A>{sums.data, kTileColumns<A>, sums.row};
 }
 
+// Where a task's patches from k on are in scratch memory, by rows or by columns.
+template <class T>
+Accumulate<T>* patches_at(const CorrelationTask& task, const CorrelationScratch<T>& scratch,
+                          int64_t k) {
+  const int64_t kept_before = task.keeps_patches ? k : 0;
+  return scratch.patches + kept_before * row_pitch<Accumulate<T>>(task.all_pixels());
+}
+
 // Columns of patches in scratch memory: patches(k, image and pixel), at k * pitch.
 template <class T>
 void gather_columns(const CorrelationOperands<T>& operands, const Correlation& lattice,

@@ -5,6 +5,7 @@
 // sums of their own in memory and stay with the fold.
 #pragma once
 
+#include "ahead.h"
 #include "runs.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -19,17 +20,21 @@ class MaxScatter {
         gradient_stride_(tensors.values.stride),
         offsets_(static_cast<const Offset*>(tensors.offsets.data)),
         offset_stride_(tensors.offsets.stride),
-        result_(static_cast<A*>(tensors.result.data)) {
+        result_(static_cast<A*>(tensors.result.data)),
+        has_first_samples_(shape_.output.h * shape_.output.w <= kTabledWindows &&
+                           gradient_stride_.h == shape_.output.w * gradient_stride_.w &&
+                           offset_stride_.h == shape_.output.w * offset_stride_.w) {
     if constexpr (kTabled) {
       for (int64_t i = 0; i < kSmallWindow; ++i) distances_[i] = computed_distance(i);
     }
+    if (has_first_samples_) table_first_samples();
   }
 
   void run(const Execution& execution) const {
     const int64_t size = maps_ * shape_.input.h * shape_.input.w;
     parallel(execution, shape_.batch * shape_.channels / maps_, [&](int64_t task, int64_t) {
       A* const maps = result_ + task * size;
-      fill_run(maps, A(0), size);
+      clear(maps, size);
       for (int64_t m = 0; m < maps_; ++m) {
         const int64_t map = task * maps_ + m;
         scatter_map(map / shape_.channels, map % shape_.channels, maps + m);
@@ -38,32 +43,68 @@ class MaxScatter {
   }
 
  private:
+  void table_first_samples() {
+    for (int64_t p = 0; p < shape_.output.h; ++p)
+      for (int64_t q = 0; q < shape_.output.w; ++q)
+        first_samples_[p * shape_.output.w + q] = first_sample(p, q);
+  }
+
+  // Fetches the maps behind, which are written next.
+  static void clear(A* maps, int64_t size) {
+    int64_t i = 0;
+    for (; i + lanes<A> <= size; i += lanes<A>) {
+      __builtin_prefetch(maps + i + kPage / sizeof(A), 1);
+      store(maps + i, Vec<A>{});
+    }
+    fill_run(maps + i, A(0), size - i);
+  }
+
   // A map's samples lie maps_ elements apart.
   void scatter_map(int64_t image, int64_t channel, A* map) const {
     const A* gradients = gradients_ + image * gradient_stride_.n + channel * gradient_stride_.c;
     const Offset* offsets = offsets_ + image * offset_stride_.n + channel * offset_stride_.c;
+    if (has_first_samples_) {
+      return scatter_windows(gradients, offsets, shape_.output.h * shape_.output.w, map,
+                             [&](int64_t window) { return first_samples_[window]; });
+    }
+    const int64_t step = shape_.stride.w * maps_;
     for (int64_t p = 0; p < shape_.output.h; ++p) {
-      const int64_t first =
-          (p * shape_.stride.h - shape_.padding.h) * shape_.input.w - shape_.padding.w;
-      scatter_row(gradients + p * gradient_stride_.h, offsets + p * offset_stride_.h, map,
-                  first * maps_);
+      const int64_t first = first_sample(p, 0);
+      scatter_windows(gradients + p * gradient_stride_.h, offsets + p * offset_stride_.h,
+                      shape_.output.w, map, [&](int64_t q) { return first + q * step; });
     }
   }
 
-  // `first` is where the row's first window begins in the map. An offset that leads out of the map
-  // was not made by a forward pass, and adds nothing.
-  void scatter_row(const A* gradients, const Offset* offsets, A* map, int64_t first) const {
+  // Windows whose first samples are first(window).
+  template <class First>
+  void scatter_windows(const A* gradients, const Offset* offsets, int64_t count, A* map,
+                       First first) const {
+    if (gradient_stride_.w == 1 && offset_stride_.w == 1) {
+      scatter_run(gradients, 1, offsets, 1, count, map, first);
+    } else {
+      scatter_run(gradients, gradient_stride_.w, offsets, offset_stride_.w, count, map, first);
+    }
+  }
+
+  // An offset that leads out of the map was not made by a forward pass, and adds nothing.
+  template <class First>
+  CNNOPS_INLINE void scatter_run(const A* gradients, int64_t next_gradient, const Offset* offsets,
+                                 int64_t next_offset, int64_t count, A* map, First first) const {
     const uint64_t size = uint64_t(shape_.input.h * shape_.input.w * maps_);
-    const int64_t windows = shape_.output.w, step = shape_.stride.w * maps_;
-    const int64_t next_offset = offset_stride_.w, next_gradient = gradient_stride_.w;
 #pragma GCC unroll 4
-    for (int64_t q = 0; q < windows; ++q) {
-      const uint64_t sample = uint64_t(first + distance(*offsets));
+    for (int64_t window = 0; window < count; ++window) {
+      const uint64_t sample = uint64_t(first(window) + distance(*offsets));
       if (sample < size) map[sample] += *gradients;
-      first += step;
       offsets += next_offset;
       gradients += next_gradient;
     }
+  }
+
+  // Where a window begins in a map.
+  int64_t first_sample(int64_t p, int64_t q) const {
+    return ((p * shape_.stride.h - shape_.padding.h) * shape_.input.w + q * shape_.stride.w -
+            shape_.padding.w) *
+           maps_;
   }
 
   // From a window's first sample to the one at an offset.
@@ -78,6 +119,7 @@ class MaxScatter {
     return (offset / shape_.kernel.w * shape_.input.w + offset % shape_.kernel.w) * maps_;
   }
 
+  static constexpr int64_t kTabledWindows = 256;
   static constexpr bool kTabled = sizeof(Offset) == 1;
   const Pool2dShape shape_;
   int64_t maps_;  // of a task
@@ -87,6 +129,9 @@ class MaxScatter {
   Strides4 offset_stride_;
   A* result_;
   int64_t distances_[kTabled ? kSmallWindow : 1];
+  // Of small maps whose windows lie in one run: that of every window.
+  bool has_first_samples_;
+  int64_t first_samples_[kTabledWindows];
 };
 
 }  // namespace cnnops::CNNOPS_TARGET

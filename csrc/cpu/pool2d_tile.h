@@ -176,10 +176,18 @@ CNNOPS_INLINE void for_map_runs(const Strides4& stride, const Tile<A>& tile, Bod
     body(offset, length, tile.data + y * tile.row);
 }
 
+// Elements from a tile of whole dense maps, whose last row may have no window, to the next tile: it lies in
+// other pages, which processors do not foresee. `otherwise` if maps are larger than tiles.
+template <class A>
+CNNOPS_INLINE int64_t next_tile(const Strides4& stride, const Tile<A>& tile, int64_t otherwise) {
+  return (tile.area.rows + 1) * stride.h < stride.c ? otherwise : lanes<A> * stride.c;
+}
+
 template <class A, class E>
 void load_maps(const void* data, const Strides4& stride, int64_t channels, const LaneBlock& block,
                const Tile<A>& tile) {
   const Maps<A, const E> maps(static_cast<const E*>(data), stride, channels, block);
+  const int64_t next = next_tile(stride, tile, kPage / sizeof(E));
   for_map_runs(stride, tile, [&](int64_t offset, int64_t count, A* to) {
     if (stride.w != 1 || count < lanes<A>) {
       for (int64_t i = 0; i < count; ++i, offset += stride.w) {
@@ -193,7 +201,7 @@ void load_maps(const void* data, const Strides4& stride, int64_t channels, const
       Vec<A> square[lanes<A>];
 #pragma GCC unroll 16
       for (int64_t l = 0; l < lanes<A>; ++l) {
-        fetch_page_ahead(maps.first[l] + offset + i);
+        __builtin_prefetch(maps.first[l] + offset + i + next);
         square[l] = load_lanes<A>(maps.first[l] + offset + i);
       }
       transpose<A>(square);
@@ -207,6 +215,7 @@ template <class A, class E>
 void store_maps(void* data, const Strides4& stride, int64_t channels, const LaneBlock& block,
                 const Tile<A>& tile) {
   const Maps<A, E> maps(static_cast<E*>(data), stride, channels, block);
+  const int64_t next = next_tile(stride, tile, 0);
   for_map_runs(stride, tile, [&](int64_t offset, int64_t count, const A* from) {
     if (count < lanes<A>) {
       for (int64_t i = 0; i < count; ++i, ++offset) {
@@ -221,7 +230,10 @@ void store_maps(void* data, const Strides4& stride, int64_t channels, const Lane
       for (int64_t l = 0; l < lanes<A>; ++l) square[l] = load(from + (i + l) * lanes<A>);
       transpose<A>(square);
 #pragma GCC unroll 16
-      for (int64_t l = 0; l < lanes<A>; ++l) store_lanes<A>(maps.first[l] + offset + i, square[l]);
+      for (int64_t l = 0; l < lanes<A>; ++l) {
+        __builtin_prefetch(maps.first[l] + offset + i + next, 1);
+        store_lanes<A>(maps.first[l] + offset + i, square[l]);
+      }
     }
   });
 }

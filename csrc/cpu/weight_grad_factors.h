@@ -83,7 +83,7 @@ class PixelFactors {
   // of the L1 cache, and so would panels of one cache line where rows are multiples of 8 lines apart.
   static Rows rows_in(const PatchSource<T>& source, const Strides4& stride,
                       const PixelBlock& block) {
-    constexpr int64_t kSize = sizeof(A), kLine = 64, kPage = 4096;
+    constexpr int64_t kSize = sizeof(A), kLine = 64;
     constexpr int64_t kApart = kTileColumns<A> * kSize > kLine ? kPage : 8 * kLine;
     const Rows rows = rows_in_place(source, stride, block);
     return rows.row * kSize % kApart == 0 ? Rows{nullptr, 0} : rows;
