@@ -70,7 +70,7 @@ how many are below the mean's goal."""
 REACHED_TEXT = """\
 Reached: "bound" where every figure that misses its goal has a limit below the goal, by the
 machine's peak, unless caches exceed it, or by the bare work, where it was timed; both stand
-below."""
+below. Else the means and the number of cases that miss their goals and have no such limit."""
 BARE_HEADER = (
     *("operation, pass", "NCHW: bare / cnnops", "limit"),
     *("channels_last: bare / cnnops", "limit"),
@@ -165,15 +165,22 @@ def _line(goal: Goal, rows: list[Row], limits: Limits) -> list[str]:
 
 
 def _status(goal: Goal, rows: list[Row], limits: Limits) -> str:
-    missed = [
-        (geometric_mean(limits.ratio(goal, row) for row in of_format), wanted)
+    means = [
+        (memory_format, of_format)
         for memory_format, of_format in _by_format(rows).items()
-        if geometric_mean(row.ratio for row in of_format) < (wanted := getattr(goal, memory_format))
+        if geometric_mean(row.ratio for row in of_format) < getattr(goal, memory_format)
     ]
-    missed += [(limits.ratio(goal, row), goal.worst) for row in rows if row.ratio < goal.worst]
-    if not missed:
+    cases = [row for row in rows if row.ratio < goal.worst]
+    if not means and not cases:
         return "yes"
-    return "bound" if all(limit < wanted for limit, wanted in missed) else "**no**"
+    open_ones = [
+        f"{memory_format} mean"
+        for memory_format, of_format in means
+        if geometric_mean(limits.ratio(goal, r) for r in of_format) >= getattr(goal, memory_format)
+    ]
+    open_cases = sum(limits.ratio(goal, row) >= goal.worst for row in cases)
+    open_ones += [f"{open_cases} of {len(rows)} cases"] if open_cases else []
+    return f"**no**: {', '.join(open_ones)}" if open_ones else "bound"
 
 
 def _by_format(rows: list[Row]) -> dict[str, list[Row]]:
