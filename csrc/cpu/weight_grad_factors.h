@@ -122,6 +122,7 @@ class MapFactors {
  public:
   using A = Accumulate<T>;
 
+  // Maps of 14 x 14 are one block of pixels; half the channels, so that the factors fit the L2 cache.
   static constexpr LargestBlocks kLargest{256, 128, 256};
 
   MapFactors(const WeightGradPlan& plan, Arena& arena)
