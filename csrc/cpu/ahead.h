@@ -13,6 +13,11 @@ template <class T>
 CNNOPS_INLINE void fetch_page_ahead(const T* from) {
   __builtin_prefetch(from + kPage / sizeof(T));
 }
+// The same for what is written: a store waits for its line.
+template <class T>
+CNNOPS_INLINE void fetch_page_ahead_to_write(T* to) {
+  __builtin_prefetch(to + kPage / sizeof(T), 1);
+}
 // The elements of a cache line.
 template <class T>
 inline constexpr int64_t kLineElements = 64 / int64_t(sizeof(T));

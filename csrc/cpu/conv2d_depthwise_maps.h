@@ -167,7 +167,11 @@ struct SquareFilter {
     for (int t = 0; t < kTaps * kTaps; ++t) filter[t] = splat<A>(taps[t]);
     for (; count > 0; --count, row += lanes<A>, to += lanes<A>) {
       Vec<A> sums[kTileRows];
-      for (int64_t r = 0; r < kTileRows; ++r) sums[r] = splat<A>(bias);
+#pragma GCC unroll 16
+      for (int64_t r = 0; r < kTileRows; ++r) {
+        fetch_page_ahead_to_write(to + r * to_stride);
+        sums[r] = splat<A>(bias);
+      }
 #pragma GCC unroll 16
       for (int j = 0; j < (kTileRows - 1) * kStride + kTaps; ++j) {
 #pragma GCC unroll 16
@@ -232,7 +236,10 @@ struct StrideTwoGradient {
     for (int t = 0; t < kTaps * kTaps; ++t) filter[t] = splat<A>(taps[t]);
     for (; count > 0; --count, row += lanes<A>, to += 2 * lanes<A>) {
       Vec<A> sums[4];
-      for (int phase = 0; phase < 4; ++phase) sums[phase] = splat<A>(bias);
+      for (int phase = 0; phase < 4; ++phase) {
+        fetch_page_ahead_to_write(to + phase / 2 * to_stride + phase % 2 * lanes<A>);
+        sums[phase] = splat<A>(bias);
+      }
 #pragma GCC unroll 16
       for (int y = 0; y < P::kSamples; ++y) {
 #pragma GCC unroll 16

@@ -57,10 +57,12 @@ class SmallMapCorrelation {
                  const Scratch& scratch) const {
     const Strides4 &from = operands_.source_stride, &to = operands_.result_stride;
     const int64_t count = smaller(channels_.size, operands_.groups - first);
+    T* const result = operands_.result + image * to.n + first * to.c;
     scratch.source.load(operands_.source + image * from.n + first * from.c, from, count);
+    scratch.result.fetch_next(result, to, count);
     rows.fold({scratch.source.data(), scratch.result.data(), {first, first + count}},
               {0, rows.count()});
-    scratch.result.store(operands_.result + image * to.n + first * to.c, to, count);
+    scratch.result.store(result, to, count);
   }
 
   const Conv2dProblem problem_;

@@ -2,6 +2,7 @@
 // time are transposed into scratch memory, where channels fill the vectors.
 #pragma once
 
+#include "ahead.h"
 #include "operands.h"
 #include "transpose.h"
 
@@ -39,6 +40,14 @@ class TransposedMap {
       return transpose_copy(from, stride.c, data_, kTransposedChannels, channels, pixels());
     visit_pixels(stride,
                  [&](int64_t at, A* pixel) { load_run(from + at, stride.c, pixel, channels); });
+  }
+
+  // Fetches what the block behind is written to.
+  template <class T>
+  void fetch_next(T* to, const Strides4& stride, int64_t channels) const {
+    if (!is_dense(stride)) return;
+    for (int64_t i = 0; i < channels * pixels(); i += kLineElements<T>)
+      __builtin_prefetch(to + channels * stride.c + i, 1);
   }
 
   template <class T>

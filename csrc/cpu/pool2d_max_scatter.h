@@ -53,7 +53,7 @@ class MaxScatter {
   static void clear(A* maps, int64_t size) {
     int64_t i = 0;
     for (; i + lanes<A> <= size; i += lanes<A>) {
-      __builtin_prefetch(maps + i + kPage / sizeof(A), 1);
+      fetch_page_ahead_to_write(maps + i);
       store(maps + i, Vec<A>{});
     }
     fill_run(maps + i, A(0), size - i);
