@@ -57,6 +57,7 @@ GOALS = [
     *_goals("tiny call", "forward training", 1.0, 1.0, 0.8),
     *_goals("network", "step", 1.8, 1.8, 1.8),
 ]
+COLUMNS = {"contiguous": "NCHW", "channels_last": "channels_last"}  # by memory format
 HEADER = ("operation, pass", "cases", "NCHW", "goal", "channels_last", "goal", "worst", "goal")
 BOUND_HEADER = (
     *("goal missed", "NCHW: cnnops", "torch", "limit"),
@@ -157,7 +158,7 @@ def _line(goal: Goal, rows: list[Row], limits: Limits) -> list[str]:
     }
     worst = min(rows, key=lambda row: row.ratio)
     cells = [f"{goal.kind}, {goal.which}", str(len({row.name for row in rows}))]
-    for memory_format in ("contiguous", "channels_last"):
+    for memory_format in COLUMNS:
         mean = means.get(memory_format)
         cells += [f"{mean:.2f}" if mean else "-", f"{getattr(goal, memory_format):.1f}"]
     cells += [f"{worst.ratio:.2f}", f"{goal.worst:.1f}", f"{worst.name}, {worst.memory_format}"]
@@ -174,7 +175,7 @@ def _status(goal: Goal, rows: list[Row], limits: Limits) -> str:
     if not means and not cases:
         return "yes"
     open_ones = [
-        f"{memory_format} mean"
+        f"{COLUMNS[memory_format]} mean"
         for memory_format, of_format in means
         if geometric_mean(limits.ratio(goal, r) for r in of_format) >= getattr(goal, memory_format)
     ]
@@ -233,7 +234,7 @@ def _cells(
     by_format = _by_format(rows)
     return [
         cell
-        for memory_format in ("contiguous", "channels_last")
+        for memory_format in COLUMNS
         for cell in (figures(by_format[memory_format]) if memory_format in by_format else empty)
     ]
 
