@@ -66,7 +66,12 @@ CNNOPS_INLINE void fold_places_of(const PlaceTile<T>& tile, int64_t c) {
     registers.taps[t / 3][t % 3] = load(tile.factors + t * tile.factor_step + c);
   const Vec<A> bias = load(tile.factors + 9 * tile.factor_step + c);
 #pragma GCC unroll 16
-  for (int i = 0; i < 2 * kCount; ++i) registers.sums[0][i] = registers.sums[1][i] = bias;
+  for (int i = 0; i < 2 * kCount; ++i) {
+    T* const to = tile.result + i * tile.result_step + c;
+    fetch_page_ahead_to_write(to);
+    fetch_page_ahead_to_write(to + tile.result_row_step);
+    registers.sums[0][i] = registers.sums[1][i] = bias;
+  }
   add_place_samples<P, 0>(tile, c, registers);
   add_place_samples<P, 1>(tile, c, registers);
 #pragma GCC unroll 2

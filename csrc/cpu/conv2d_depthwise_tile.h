@@ -144,7 +144,13 @@ CNNOPS_INLINE void fold_square_of(const DepthwiseTile<T>& tile, int64_t c) {
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kCount; ++i) registers.sums[r][i] = bias;
+    for (int i = 0; i < kCount; ++i) {
+      // With a stride most of what moves is read.
+      if constexpr (kStep == 1)
+        fetch_page_ahead_to_write(tile.result + r * tile.result_row_step + i * tile.result_step +
+                                  c);
+      registers.sums[r][i] = bias;
+    }
   }
   add_rows<kStep>(tile, c, registers, Rows{});
 #pragma GCC unroll 16
