@@ -7,36 +7,17 @@ whole pass.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import torch
 
 import cnnops.functional
 
-from . import pool2d
+from . import bare, pool2d
+from .bare import Movement
 from .command_line import parse
 from .results import Run
 from .runner import Setting, run
 from .shapes import pool_shapes
-from .timing import Call
 
 PASSES = pool2d.PASSES
-
-
-class Movement(NamedTuple):
-    """What is read and what is written, each once; a call moves it."""
-
-    operands: list[torch.Tensor]
-    results: list[torch.Tensor]
-
-    def __add__(self, other: "Movement") -> "Movement":
-        return Movement(self.operands + other.operands, self.results + other.results)
-
-    def __call__(self) -> None:
-        for operand in self.operands:
-            operand.sum()
-        for result in self.results:
-            torch.zeros_like(result)
 
 
 def bare_movements(pooling: pool2d.Case) -> dict[str, Movement]:
@@ -48,24 +29,12 @@ def bare_movements(pooling: pool2d.Case) -> dict[str, Movement]:
     return {"forward": forward, "backward": backward, "training": forward + backward}
 
 
-class Case:
+class Case(bare.Case):
     """One pooling's passes, and the movement of each."""
 
-    unit = pool2d.Case.unit
-
     def __init__(self, problem: pool2d.Problem, setting: Setting):
-        self.pooling = pool2d.Case(problem, setting)
-        self.movements = bare_movements(self.pooling)
-        self.batch = self.pooling.batch
-
-    def sides(self, which: str) -> tuple[Call, Call]:
-        return self.pooling.sides(which)[0], self.movements[which]
-
-    def verify(self, which: str) -> None:
-        self.pooling.verify(which)
-
-    def work(self, which: str) -> float:
-        return self.pooling.work(which)
+        pooling = pool2d.Case(problem, setting)
+        super().__init__(pooling, bare_movements(pooling))
 
 
 def main(arguments: Sequence[str] | None = None) -> Run:

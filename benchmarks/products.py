@@ -3,7 +3,7 @@
 A convolution is one matrix product of its patches, and Winograd's algorithms are 36 to 81 smaller
 ones between transforms. The other side computes these products alone, by torch's matrix product
 (MKL's on most CPUs), on operands that lie at their best: no transform, no copy, no gathering. A
-depthwise convolution has no such products, but bare movement, see movement.py. The ratio is the
+depthwise convolution has no such products, but bare movement, see bare.py. The ratio is the
 time of the products over that of cnnops' whole pass.
 """
 
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import torch
 
-from . import conv2d
+from . import bare, conv2d
+from .bare import Movement
 from .command_line import parse
-from .movement import Movement
 from .results import Run
 from .runner import Setting, run
 from .shapes import ConvShape, conv_shapes
@@ -76,25 +76,15 @@ def _matrices(setting: Setting, count: int, rows: int, columns: int) -> torch.Te
     return torch.randn(size).to(setting.device, setting.dtype)
 
 
-class Case:
-    """One shape's passes, and the bare work of each."""
+class Case(bare.Case):
+    """One shape's passes, and the products of each, or the movement of a depthwise convolution."""
 
     def __init__(self, shape: ConvShape, setting: Setting):
-        self.convolution = conv2d.Case(shape, setting)
-        self.unit = self.convolution.unit
-        self.bare_work = (
-            bare_movements(self.convolution) if shape.groups > 1 else bare_products(shape, setting)
+        convolution = conv2d.Case(shape, setting)
+        bare_work = (
+            bare_movements(convolution) if shape.groups > 1 else bare_products(shape, setting)
         )
-        self.batch = shape.batch
-
-    def sides(self, which: str) -> tuple[Call, Call]:
-        return self.convolution.sides(which)[0], self.bare_work[which]
-
-    def verify(self, which: str) -> None:
-        self.convolution.verify(which)
-
-    def work(self, which: str) -> float:
-        return self.convolution.work(which)
+        super().__init__(convolution, bare_work)
 
 
 def main(arguments: Sequence[str] | None = None) -> Run:

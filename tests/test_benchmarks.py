@@ -509,13 +509,13 @@ def test_bare_movement_is_that_of_every_operand_and_result(name, values):
     input, output = (2, 3, 8, 8), (2, 3, 4, 4)
     sizes = {
         which: [[tuple(tensor.shape) for tensor in tensors] for tensors in bare]
-        for which, bare in case.movements.items()
+        for which, bare in case.bare_work.items()
     }
     backward = [[output, *[input, output][: 2 * values]], [input]]
     assert sizes["forward"] == [[input], [output]]
     assert sizes["backward"] == backward
     assert sizes["training"] == [[input, *backward[0]], [output, *backward[1]]]
-    for which, bare in case.movements.items():
+    for which, bare in case.bare_work.items():
         moved = sum(tensor.nbytes for tensors in bare for tensor in tensors)
         assert moved == case.work(which)
 
