@@ -64,18 +64,6 @@ class ChannelVectors {
     return ahead;
   }
 
-  // The patches of a block of depth, or the samples of a contiguous source they are gathered from.
-  static void add_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
-                          const PackedFilter<A>& filter, const CorrelationTask& task,
-                          const CorrelationScratch<T>& scratch, int64_t k, Ahead& ahead) {
-    const int64_t depth = filter.depth_from(k);
-    if (task.has_patches) {
-      ahead.add(patches_at(task, scratch, k), depth * row_pitch<A>(task.all_pixels()));
-    } else if (operands.source_stride.c != 1) {
-      add_samples(operands, lattice, task, k, depth, ahead);
-    }
-  }
-
   // Where they lie, or gathered as rows or columns, whichever the source has contiguous, unless they are
   // there.
   static PatchMatrix<A> find_patches(const CorrelationOperands<T>& operands,

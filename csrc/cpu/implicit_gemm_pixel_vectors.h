@@ -54,12 +54,7 @@ class PixelVectors {
                         const CorrelationScratch<T>& scratch, int64_t k) {
     Ahead ahead;
     add_filter(filter, task, k, ahead);
-    if (task.has_patches) {
-      ahead.add(patches_at(task, scratch, k),
-                filter.depth_from(k) * row_pitch<A>(task.all_pixels()));
-      return ahead;
-    }
-    add_samples(operands, lattice, task, k, filter.depth_from(k), ahead);
+    add_patches(operands, lattice, filter, task, scratch, k, ahead);
     return ahead;
   }
 

@@ -70,6 +70,19 @@ void add_samples(const CorrelationOperands<T>& operands, const Correlation& latt
   }
 }
 
+// The patches of a block of depth, or the samples of a contiguous source they are gathered from.
+template <class T>
+void add_patches(const CorrelationOperands<T>& operands, const Correlation& lattice,
+                 const PackedFilter<Accumulate<T>>& filter, const CorrelationTask& task,
+                 const CorrelationScratch<T>& scratch, int64_t k, Ahead& ahead) {
+  const int64_t depth = filter.depth_from(k);
+  if (task.has_patches) {
+    ahead.add(patches_at(task, scratch, k), depth * row_pitch<Accumulate<T>>(task.all_pixels()));
+  } else if (operands.source_stride.c != 1) {
+    add_samples(operands, lattice, task, k, depth, ahead);
+  }
+}
+
 // The filter of the block of depth that starts at k, unless that is all there is.
 template <class A>
 void add_filter(const PackedFilter<A>& filter, const CorrelationTask& task, int64_t k,
