@@ -80,7 +80,7 @@ BARE_TEXT = """\
 What the bare work takes: a convolution's matrix products alone, by torch's matrix product on
 operands that lie at their best (`benchmarks/products.py`); a pooling's or a depthwise convolution's
 movement of memory alone, by torch's sums of all operands and results full of zeros
-(`benchmarks/movement.py`). Its time over that of cnnops' whole pass, and the ratio's limit, which a
+(`benchmarks/bare.py`). Its time over that of cnnops' whole pass, and the ratio's limit, which a
 pass of this work and nothing else would reach. Means of all cases."""
 BARE = ("products", "movement")  # benchmarks
 
