@@ -22,12 +22,15 @@ inline constexpr int64_t kFewTiles = 256;
 
 // Bytes of a block's factors and products, and its least tiles: each multiplies the whole filter,
 // which comes from beyond the L2 cache where channels are many.
-inline constexpr int64_t kTileBlockBytes = 512 << 10, kBlockTiles = 6 * kTileRows;
+inline constexpr int64_t kTileBlockBytes = 512 << 10, kBlockTiles = 4 * kTileRows;
 
 // Result channels of a task if tiles are few, and of a panel of its filter: the register tile is half
 // as wide as it could be, for the sake of more tasks.
 inline constexpr int64_t kTaskChannels = larger<int64_t>(16, kTileColumns<float> / 2);
 inline constexpr int64_t kTaskWidth = smaller<int64_t>(kTaskChannels, kTileColumns<float>);
+
+// Reduced channels of a task that transforms the filter before all blocks.
+inline constexpr int64_t kFilterChannels = 8;
 
 // Tiles whose factors are fetched as one piece.
 inline constexpr int64_t kFetchedTiles = 64;
@@ -116,11 +119,11 @@ class WinogradCorrelation {
   void run_blocks(const Execution& execution) const {
     Arena arena(execution.workspace);
     const WinogradFilter filter = take_filter(arena);
-    const int64_t depths = divide_up(operands_.reduce, Scheme::kDepth);
-    parallel(execution, panels_ * depths, [&](int64_t task, int64_t) {
-      const int64_t c = task % depths * Scheme::kDepth, panel = task / depths;
+    const int64_t parts = divide_up(operands_.reduce, kFilterChannels);
+    parallel(execution, panels_ * parts, [&](int64_t task, int64_t) {
+      const int64_t c = task % parts * kFilterChannels, panel = task / parts;
       filter_transform_.run(filter, panel, panel * kWidth,
-                            {c, smaller(operands_.reduce, c + Scheme::kDepth)}, 0);
+                            {c, smaller(operands_.reduce, c + kFilterChannels)}, 0);
     });
     const ScratchBySlot scratch(execution, arena,
                                 [&](Arena& own) { return BlockScratch(*this, own); });

@@ -27,10 +27,11 @@ CNNOPS_INLINE WinogradVector fused(float factor, WinogradVector x, WinogradVecto
   return multiply_add<float>(splat<float>(factor), x, plus);
 }
 
-// Points 0, +-1, inf. kDepth products are summed in registers, and these sums added up.
+// Points 0, +-1, inf. Products over kDepth channels or kTileDepth tiles are summed in registers, and
+// these sums added up.
 struct FourPoints {
   static constexpr int kCount = 4, kPairs = 1, kFirstPair = 1;
-  static constexpr int64_t kDepth = 256;
+  static constexpr int64_t kDepth = 256, kTileDepth = 128;
   static constexpr double kPair[] = {1};
   static constexpr double kScale[] = {-1, 2, 2, 1};  // 1 / row of G
 
@@ -45,7 +46,7 @@ struct FourPoints {
 // Points +-1/2, +-1, inf.
 struct FivePoints {
   static constexpr int kCount = 5, kPairs = 2, kFirstPair = 0;
-  static constexpr int64_t kDepth = 256;
+  static constexpr int64_t kDepth = 256, kTileDepth = 128;
   static constexpr double kPair[] = {0.5, 1};
   static constexpr double kScale[] = {-0.75, 0.75, 1.5, -1.5, 1};
 
@@ -63,7 +64,7 @@ struct FivePoints {
 // Points 0, +-sqrt(1/2), +-sqrt(2), inf.
 struct SixPoints {
   static constexpr int kCount = 6, kPairs = 2, kFirstPair = 1;
-  static constexpr int64_t kDepth = 256;
+  static constexpr int64_t kDepth = 256, kTileDepth = 128;
   static constexpr double kRoot = 1.4142135623730951;
   static constexpr double kPair[] = {kRoot / 2, kRoot};
   static constexpr double kScale[] = {1, -1.5, -1.5, 6, 6, 1};
@@ -80,11 +81,11 @@ struct SixPoints {
   }
 };
 
-// Points 0, +-1/2, +-1, +-2, inf. Their products are large beside what is left of them, so that the
-// rounding of long sums would count most.
+// Points 0, +-1/2, +-1, +-2, inf. Their products over tiles are large beside what is left of them, so
+// that the rounding of long sums would count most.
 struct EightPoints {
   static constexpr int kCount = 8, kPairs = 3, kFirstPair = 1;
-  static constexpr int64_t kDepth = 32;
+  static constexpr int64_t kDepth = 256, kTileDepth = 32;
   static constexpr double kPair[] = {0.5, 1, 2};
   static constexpr double kScale[] = {-1, 1.40625, 1.40625, -4.5, -4.5, 90, 90, 1};
 
@@ -120,7 +121,7 @@ struct StrideOne {
   static constexpr int kTaps = taps, kResults = results, kProducts = Points::kCount;
   // Samples a tile reads, samples from one tile to the next, distinct products of the filter.
   static constexpr int kSamples = kProducts, kSourceStep = results, kFilters = kProducts;
-  static constexpr int64_t kDepth = Points::kDepth;
+  static constexpr int64_t kDepth = Points::kDepth, kTileDepth = Points::kTileDepth;
 
   static constexpr int filter_of(int product) { return product; }
 
@@ -202,7 +203,7 @@ struct StrideTwo {
   static constexpr int kTaps = 3, kResults = 4, kProducts = Even::kProducts + kResults;
   static constexpr int kSamples = 2 * Even::kSamples - 1, kSourceStep = 2 * kResults;
   static constexpr int kFilters = Even::kProducts + 1;
-  static constexpr int64_t kDepth = Even::kDepth;
+  static constexpr int64_t kDepth = Even::kDepth, kTileDepth = Even::kTileDepth;
 
   static constexpr int filter_of(int product) {
     return product < Even::kProducts ? product : Even::kProducts;
@@ -247,7 +248,7 @@ struct StrideTwoTransposed {
   static constexpr int kTaps = 3, kResults = 8, kProducts = Even::kProducts + 4;
   static constexpr int kSamples = Even::kSamples, kSourceStep = 4;
   static constexpr int kFilters = Even::kProducts + 1;
-  static constexpr int64_t kDepth = Even::kDepth;
+  static constexpr int64_t kDepth = Even::kDepth, kTileDepth = Even::kTileDepth;
 
   static constexpr int filter_of(int product) { return StrideTwo::filter_of(product); }
   static constexpr int kParts = StrideTwo::kParts;

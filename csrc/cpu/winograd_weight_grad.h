@@ -2,15 +2,16 @@
 //
 //   grad_weight = G^T [sum over tiles of (A d A^T) * (B^T x B)] G
 //
-// with tiles x of the input and d of grad_output. Tiles are taken in chunks: a chunk is transformed,
-// then multiplied, one matrix product for each pair of the scheme's filters. Threads share each of
-// these steps, and there are three ways to hold the sums:
+// with tiles x of the input and d of grad_output. Tiles are taken in chunks: all channels of the
+// input are transformed, then some of grad_output and multiplied at once, one matrix product for
+// each pair of the scheme's filters, so that these factors, which the next ones replace, stay in the
+// L2 cache. Threads share each of the two steps, and there are three ways to hold the sums:
 //
-//   blocks    tiles are few and sums many: all tiles are one chunk, and a task multiplies a block of
-//             channels and transforms its sums at once
+//   blocks    tiles are few and sums many: all tiles are one chunk, and a task transforms the sums of
+//             its output channels at once
 //   segments  channels are few: tiles are cut into segments, each with sums of its own. One thread
-//             takes all steps of a segment, whose factors never leave its cache, unless segments
-//             are too few for the threads, who share every step then
+//             takes all steps of a segment, unless segments are too few for the threads, who share
+//             every step then
 //   chunks    otherwise the sums of all channels stay in memory until the last chunk
 //
 // Sums run over the tiles, and then over the segments, in order, whoever computes them.
@@ -20,23 +21,21 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Bytes of the factors of a chunk, if they are more than those of the sums, which are read and
-// written once a chunk; and its least tiles.
+// Bytes of the factors of a chunk, and the tiles it has a multiple of, if the products' depth allows
+// so many.
 inline constexpr int64_t kChunkBytes = 512 << 10, kChunkTiles = 64;
 
-// The most segments, a power of two, and bytes of all their sums. A segment has kSegmentTiles at
-// least, and so many that its factors are kFactorsOfSums times its sums, which another thread reads.
-inline constexpr int64_t kSegments = 16, kSegmentsBytes = 2 << 20, kSegmentTiles = 64,
-                         kFactorsOfSums = 2;
+// The most segments, a power of two, and bytes of all their sums, which are more if there are only
+// two. A segment has kSegmentTiles at least, and so many that its factors are kFactorsOfSums times its
+// sums, which another thread reads.
+inline constexpr int64_t kSegments = 16, kSegmentsBytes = 2 << 20, kTwoSegmentsBytes = 20 << 20,
+                         kSegmentTiles = 64, kFactorsOfSums = 2;
 
 // Threads that the steps of a chunk keep busy.
 inline constexpr int64_t kStepThreads = 8;
 
 // Bytes of sums that are many. Tiles are few if their factors have at most twice as many.
 inline constexpr int64_t kManySums = 1 << 20;
-
-// Tiles that a task transforms.
-inline constexpr int64_t kTransformTiles = 32;
 
 // The factors of grad_output: A d A^T.
 template <class Scheme>
@@ -63,20 +62,16 @@ class WinogradWeightGrad {
     const int64_t sums = take_sums(1, measure).bytes();
     const int64_t factors = kWinogradProducts<Scheme> * (shape.in_channels + shape.out_channels) *
                             int64_t(sizeof(float));
-    const int64_t least = larger(kSegmentTiles, divide_up(kFactorsOfSums * sums, factors));
-    int64_t most = kSegments;
-    while (most > 1 && (most * sums > kSegmentsBytes || most * least > tiles_)) most /= 2;
-    segment_ = divide_up(tiles_, most);
-    segments_ = tiles_ == 0 ? 1 : divide_up(tiles_, segment_);
     in_blocks_ = tiles_ == 0 || (sums > kManySums && tiles_ * factors <= 2 * sums);
-    chunk_ = larger(kChunkTiles, larger(kChunkBytes, sums) / factors);
-    chunk_ = in_blocks_ ? tiles_ : smaller(segment_, chunk_);
+    segment_ = in_blocks_ ? tiles_ : divide_up(tiles_, most_segments(sums, factors));
+    segments_ = in_blocks_ ? 1 : divide_up(tiles_, segment_);
+    chunk_ = in_blocks_ ? tiles_ : smaller(segment_, chunk_tiles(factors));
   }
 
   int64_t workspace(int64_t threads) const {
     Arena arena;
     if (in_blocks_) {
-      take_factors(arena);
+      take_inputs(arena);
       return workspace_bytes(arena, threads, [&](Arena& own) { return BlockScratch(*this, own); });
     }
     take_sums(segments_, arena);
@@ -84,8 +79,8 @@ class WinogradWeightGrad {
       return workspace_bytes(arena, threads,
                              [&](Arena& own) { return SegmentScratch(*this, own); });
     }
-    take_factors(arena);
-    return workspace_bytes(arena, threads, [&](Arena& own) { return Transforms(*this, own); });
+    take_inputs(arena);
+    return workspace_bytes(arena, threads, [&](Arena& own) { return Scratch(*this, own); });
   }
 
   void run(const Execution& execution) const {
@@ -99,13 +94,19 @@ class WinogradWeightGrad {
   }
 
  private:
-  using Factors = ProductFactors<Scheme>;
+  using Inputs = FactorPanels<kInputPanel>;
 
-  bool takes_segments(int64_t threads) const {
-    return segments_ > 1 && segments_ >= smaller(threads, kStepThreads);
+  // By the bytes of one segment's sums and of one tile's factors.
+  int64_t most_segments(int64_t sums, int64_t factors) const {
+    const int64_t tiles = larger(kSegmentTiles, divide_up(kFactorsOfSums * sums, factors));
+    int64_t most = kSegments;
+    while (most > 2 && (most * sums > kSegmentsBytes || most * tiles > tiles_)) most /= 2;
+    return 2 * sums > kTwoSegmentsBytes || 2 * tiles > tiles_ ? 1 : most;
   }
-
-  static constexpr ProductOrder<Scheme> kOrder{};
+  static int64_t chunk_tiles(int64_t factors) {
+    const int64_t step = smaller(kChunkTiles, Scheme::kTileDepth);
+    return larger<int64_t>(1, (kChunkBytes / factors + step / 2) / step) * step;
+  }
 
   struct Grids {
     TileGrid input, output;
@@ -117,63 +118,64 @@ class WinogradWeightGrad {
     return tile_axis<GradientSide<Scheme>>(samples, 0, samples, 0);
   }
 
+  bool takes_segments(int64_t threads) const { return segments_ >= smaller(threads, kStepThreads); }
   ProductSums take_sums(int64_t segments, Arena& arena) const {
     return ProductSums::take<Scheme>({0, shape_.out_channels}, {0, shape_.in_channels}, segments,
                                      arena);
   }
-  Factors take_factors(Arena& arena) const { return Factors(shape_, chunk_, arena); }
+  Inputs take_inputs(Arena& arena) const {
+    return Inputs::template take<Scheme>(chunk_, shape_.in_channels, arena);
+  }
 
-  struct Transforms {
+  // Of a thread.
+  struct Scratch {
     SourceTransform<Scheme, T> input;
     SourceTransform<GradientSide<Scheme>, T> output;
+    FactorPanels<kOutputPanel> outputs;
 
-    Transforms(const WinogradWeightGrad& call, Arena& arena)
+    Scratch(const WinogradWeightGrad& call, Arena& arena)
         : input(smaller(call.chunk_, call.grid_.input.w.tiles), arena),
-          output(smaller(call.chunk_, call.grid_.input.w.tiles), arena) {}
+          output(smaller(call.chunk_, call.grid_.input.w.tiles), arena),
+          outputs(FactorPanels<kOutputPanel>::template take<Scheme>(
+              call.chunk_, smaller(kOutputPanel, call.shape_.out_channels), arena)) {}
   };
 
   // ---- blocks of channels ----
 
-  struct BlockScratch {
-    Transforms transforms;
+  struct BlockScratch : Scratch {
     ProductSums sums;
 
     BlockScratch(const WinogradWeightGrad& call, Arena& arena)
-        : transforms(call, arena),
+        : Scratch(call, arena),
           sums(ProductSums::take<Scheme>({0, kOutputPanel}, {0, kInputPanel}, 1, arena)) {}
   };
 
   void run_blocks(const Execution& execution) const {
     Arena arena(execution.workspace);
-    const Factors factors = take_factors(arena);
+    const Inputs inputs = take_inputs(arena);
     const ScratchBySlot scratch(execution, arena,
                                 [&](Arena& own) { return BlockScratch(*this, own); });
     const TileBlock all(grid_.input, {0, tiles_});
-    transform(all, factors, execution, [&](int64_t slot) { return scratch(slot).transforms; });
-    const int64_t blocks = divide_up(shape_.out_channels, kOutputPanel);
-    const int64_t panels = divide_up(shape_.in_channels, kInputPanel);
-    parallel(execution, panels * blocks, [&](int64_t task, int64_t slot) {
-      const int64_t c = task / blocks * kInputPanel;
-      const Range outputs = block_of_outputs(task % blocks);
-      const ProductSums sums =
-          scratch(slot).sums.with(outputs, {c, smaller(shape_.in_channels, c + kInputPanel)});
-      for (int64_t position = 0; position < kOrder.kCount;) {
-        const int64_t next = kOrder.next_filter(position);
-        factors.multiply_step({position, outputs}, {next, outputs}, all, true, sums);
-        position = next;
+    transform_inputs(all, inputs, execution, scratch);
+    for_each_block(execution, [&](const Range& outputs, int64_t slot) {
+      const BlockScratch own = scratch(slot);
+      transform_outputs(all, outputs, own);
+      for (int64_t c = 0; c < shape_.in_channels; c += kInputPanel) {
+        const ProductSums sums =
+            own.sums.with(outputs, {c, smaller(shape_.in_channels, c + kInputPanel)});
+        ProductFactors<Scheme>{inputs, own.outputs}.multiply_block(all, true, sums);
+        for (int64_t k = outputs.first; k < outputs.last; ++k) write_filter(sums, k);
       }
-      for (int64_t k = outputs.first; k < outputs.last; ++k) write_filter(sums, k);
     });
   }
 
   // ---- segments of tiles ----
 
-  struct SegmentScratch {
-    Factors factors;
-    Transforms transforms;
+  struct SegmentScratch : Scratch {
+    Inputs inputs;
 
     SegmentScratch(const WinogradWeightGrad& call, Arena& arena)
-        : factors(call.take_factors(arena)), transforms(call, arena) {}
+        : Scratch(call, arena), inputs(call.take_inputs(arena)) {}
   };
 
   void run_segments(const Execution& execution) const {
@@ -183,8 +185,8 @@ class WinogradWeightGrad {
                                 [&](Arena& own) { return SegmentScratch(*this, own); });
     parallel(execution, segments_, [&](int64_t segment, int64_t slot) {
       const SegmentScratch own = scratch(slot);
-      add_tiles(segment_tiles(segment), sums.of(segment), own.factors, kOnOneThread,
-                [&](int64_t) { return own.transforms; });
+      add_tiles(segment_tiles(segment), sums.of(segment), own.inputs, kOnOneThread,
+                [&](int64_t) -> const Scratch& { return own; });
     });
     write_filters(sums, execution);
   }
@@ -194,11 +196,10 @@ class WinogradWeightGrad {
   void run_chunks(const Execution& execution) const {
     Arena arena(execution.workspace);
     const ProductSums sums = take_sums(segments_, arena);
-    const Factors factors = take_factors(arena);
-    const ScratchBySlot transforms(execution, arena,
-                                   [&](Arena& own) { return Transforms(*this, own); });
+    const Inputs inputs = take_inputs(arena);
+    const ScratchBySlot scratch(execution, arena, [&](Arena& own) { return Scratch(*this, own); });
     for (int64_t segment = 0; segment < segments_; ++segment)
-      add_tiles(segment_tiles(segment), sums.of(segment), factors, execution, transforms);
+      add_tiles(segment_tiles(segment), sums.of(segment), inputs, execution, scratch);
     write_filters(sums, execution);
   }
 
@@ -206,67 +207,81 @@ class WinogradWeightGrad {
     return {segment * segment_, smaller(tiles_, (segment + 1) * segment_)};
   }
 
-  // The products of one segment's tiles, a chunk at a time. Filters have different numbers of
-  // products: there is a task for each, so that threads get about equally many, and the first of a
-  // filter does them all.
-  template <class TransformsOf>
-  void add_tiles(const Range& tiles, const ProductSums& sums, const Factors& factors,
-                 const Execution& execution, const TransformsOf& transforms) const {
-    const int64_t blocks = divide_up(shape_.out_channels, kOutputPanel);
+  // The products of one segment's tiles, a chunk at a time.
+  template <class ScratchOf>
+  void add_tiles(const Range& tiles, const ProductSums& sums, const Inputs& inputs,
+                 const Execution& execution, const ScratchOf& scratch) const {
     for (int64_t first = tiles.first; first < tiles.last; first += chunk_) {
       const TileBlock chunk(grid_.input, {first, smaller(tiles.last, first + chunk_)});
-      transform(chunk, factors, execution, transforms);
-      parallel(execution, kOrder.kCount * blocks, [&](int64_t task, int64_t) {
-        const int64_t position = task / blocks, block = task % blocks;
-        if (!kOrder.starts_filter(position)) return;
-        const int64_t next = block + 1 < blocks ? position : kOrder.next_filter(position);
-        factors.multiply_step({position, block_of_outputs(block)},
-                              {next, block_of_outputs((block + 1) % blocks)}, chunk,
-                              first == tiles.first, sums);
+      transform_inputs(chunk, inputs, execution, scratch);
+      for_each_block(execution, [&](const Range& outputs, int64_t slot) {
+        const Scratch& own = scratch(slot);
+        transform_outputs(chunk, outputs, own);
+        ProductFactors<Scheme>{inputs, own.outputs}.multiply_block(chunk, first == tiles.first,
+                                                                   sums.part(outputs));
       });
     }
   }
 
   // ---- the stages ----
 
-  Range block_of_outputs(int64_t block) const {
-    const int64_t first = block * kOutputPanel;
-    return {first, smaller(shape_.out_channels, first + kOutputPanel)};
+  // body(output channels, slot) for blocks of at most kOutputPanel channels.
+  template <class Body>
+  void for_each_block(const Execution& execution, Body body) const {
+    const int64_t channels = shape_.out_channels, width = block_width(execution.threads);
+    parallel(execution, divide_up(channels, width), [&](int64_t block, int64_t slot) {
+      body(Range{block * width, smaller(channels, (block + 1) * width)}, slot);
+    });
+  }
+  // As wide as leaves the busiest thread the fewest channels.
+  int64_t block_width(int64_t threads) const {
+    int64_t best = kOutputPanel;
+    for (int64_t width = best - kLineChannels; width > 0; width -= kLineChannels) {
+      if (most_channels(width, threads) < most_channels(best, threads)) best = width;
+    }
+    return best;
+  }
+  int64_t most_channels(int64_t width, int64_t threads) const {
+    const int64_t blocks = divide_up(shape_.out_channels, width);
+    return smaller(shape_.out_channels, divide_up(blocks, threads) * width);
   }
 
-  template <class TransformsOf>
-  void transform(const TileBlock& block, const Factors& factors, const Execution& execution,
-                 const TransformsOf& transforms) const {
+  template <class ScratchOf>
+  void transform_inputs(const TileBlock& block, const Inputs& inputs, const Execution& execution,
+                        const ScratchOf& scratch) const {
     const Range& tiles = block.tiles();
-    const int64_t inputs = divide_up(shape_.in_channels, kInputPanel),
-                  outputs = divide_up(shape_.out_channels, kInputPanel);
-    const int64_t parts = divide_up(tiles.last - tiles.first, kTransformTiles);
-    parallel(execution, parts * (inputs + outputs), [&](int64_t task, int64_t slot) {
-      const int64_t side = task % (inputs + outputs);
-      const int64_t tile = tiles.first + task / (inputs + outputs) * kTransformTiles;
-      const Range part{tile, smaller(tiles.last, tile + kTransformTiles)};
-      if (side < inputs) {
-        transform_side(transforms(slot).input, tensors_.input, shape_.in_channels,
-                       side * kInputPanel, grid_.input, block, part, factors.input);
-      } else {
-        transform_side(transforms(slot).output, tensors_.output, shape_.out_channels,
-                       (side - inputs) * kInputPanel, grid_.output, block, part, factors.output);
-      }
+    const int64_t panels = divide_up(shape_.in_channels, kInputPanel);
+    const int64_t parts = divide_up(execution.threads, panels);
+    const int64_t part = divide_up(tiles.last - tiles.first, parts);
+    parallel(execution, parts * panels, [&](int64_t task, int64_t slot) {
+      const int64_t first = tiles.first + task / panels * part;
+      const Range some{smaller(first, tiles.last), smaller(tiles.last, first + part)};
+      const int64_t c = task % panels * kInputPanel;
+      const Range channels{c, smaller(shape_.in_channels, c + kInputPanel)};
+      transform_side(scratch(slot).input, tensors_.input, channels, grid_.input, block, some,
+                     inputs.place(0, c));
     });
   }
 
-  // kInputPanel channels from `first` on, of some tiles of a block.
-  template <class Transform, class Panels>
+  void transform_outputs(const TileBlock& block, const Range& channels,
+                         const Scratch& scratch) const {
+    transform_side(scratch.output, tensors_.output, channels, grid_.output, block, block.tiles(),
+                   scratch.outputs.place(0, 0));
+  }
+
+  // Some channels, of one panel, of some tiles of a block.
+  template <class Transform>
   static void transform_side(const Transform& transform, const MutableTensor& tensor,
-                             int64_t channels, int64_t first, const TileGrid& grid,
-                             const TileBlock& block, const Range& tiles, const Panels& panels) {
+                             const Range& channels, const TileGrid& grid, const TileBlock& block,
+                             const Range& tiles, FactorPlace to) {
     const T* data = static_cast<const T*>(tensor.data);
     const Strides4& stride = tensor.stride;
-    const int64_t last = smaller(channels, first + kInputPanel);
     block.for_each_strip(tiles, [&](const TileStrip& strip) {
-      for (int64_t c = first; c < last; c += kLineChannels) {
+      FactorPlace place = to;
+      for (int64_t c = channels.first; c < channels.last; c += kLineChannels) {
         transform.run({data + strip.image * stride.n + c * stride.c, stride},
-                      smaller(kLineChannels, last - c), grid, strip, panels.place(0, c));
+                      smaller(kLineChannels, channels.last - c), grid, strip, place);
+        place.data += kLineChannels;
       }
     });
   }

@@ -8,14 +8,10 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// Tiles whose products are summed in registers, if the scheme allows so many: their factors in one
-// panel of either side fit the L1 cache.
-inline constexpr int64_t kWeightGradDepth = 128;
-
 // Register tiles have kTileRows output channels and kTileColumns input channels; panels of factors
 // as many or more.
-inline constexpr int64_t kOutputPanel = 48, kInputPanel = kTileColumns<float>;
-static_assert(kOutputPanel % kTileRows == 0 && kOutputPanel % lanes<float> == 0);
+inline constexpr int64_t kOutputPanel = 64, kInputPanel = kTileColumns<float>;
+static_assert(kOutputPanel % kLineChannels == 0);
 
 // Factors of a chunk of tiles, [product][panel][tile][channel of the panel]: panels have `width`
 // channels, or all if they are fewer.
@@ -52,13 +48,6 @@ struct ProductOrder {
   constexpr bool starts_filter(int64_t position) const {
     return position == 0 || filter[position] != filter[position - 1];
   }
-  // Where the next filter's products start, or kCount.
-  constexpr int64_t next_filter(int64_t position) const {
-    do {
-      ++position;
-    } while (position < kCount && !starts_filter(position));
-    return position;
-  }
 };
 
 // Sums of products, [segment][filter][output channel][input channel], for some channels of either
@@ -83,90 +72,90 @@ struct ProductSums {
     one.data += index * segment;
     return one;
   }
+  // Those of some of the output channels.
+  ProductSums part(const Range& some) const {
+    return {some, inputs, row, filter, segment, data + (some.first - outputs.first) * row};
+  }
   // The memory for other channels, not more of them.
   ProductSums with(const Range& new_outputs, const Range& new_inputs) const {
     return {new_outputs, new_inputs, row, filter, segment, data};
   }
 };
 
-// The factors of a chunk of tiles.
+// The factors of a chunk of tiles: of all input channels, and of one panel of output channels.
 template <class Scheme>
 struct ProductFactors {
-  FactorPanels<kInputPanel> input;
-  FactorPanels<kOutputPanel> output;
+  const FactorPanels<kInputPanel>& input;
+  const FactorPanels<kOutputPanel>& output;
 
-  ProductFactors(const Conv2dShape& shape, int64_t tiles, Arena& arena)
-      : input(FactorPanels<kInputPanel>::template take<Scheme>(tiles, shape.in_channels, arena)),
-        output(
-            FactorPanels<kOutputPanel>::template take<Scheme>(tiles, shape.out_channels, arena)) {}
-
-  // Products of one filter, from its first position on, and the output channels of one panel.
-  struct Step {
-    int64_t position;
-    Range outputs;
-  };
-
-  // Sets, or adds to, the step's sums for all tiles of a block, and fetches what `next` starts with.
-  void multiply_step(const Step& step, const Step& next, const TileBlock& block, bool is_first,
-                     const ProductSums& sums) const {
-    const int64_t end = kOrder.next_filter(step.position);
-    bool is_start = is_first;
-    for (int64_t position = step.position; position < end; ++position) {
+  // Sets, or adds to, the sums of the panel's output channels for all tiles of a block.
+  void multiply_block(const TileBlock& block, bool is_first, const ProductSums& sums) const {
+    for (int64_t position = 0; position < kOrder.kCount; ++position) {
       const Range slots = slots_of(position, block);
+      bool is_start = is_first && kOrder.starts_filter(position);
       Range part = first_part(slots);
       do {
-        Ahead ahead;
-        if (part.last < slots.last) {
-          add_factors({position, step.outputs}, first_part({part.last, slots.last}), sums, ahead);
-        } else if (position + 1 < end) {
-          add_factors({position + 1, step.outputs}, first_part(slots_of(position + 1, block)), sums,
-                      ahead);
-        } else if (next.position < kOrder.kCount) {
-          if (!is_first) ahead.add(sums_of(next, sums), channels(next.outputs) * sums.row);
-          add_factors(next, first_part(slots_of(next.position, block)), sums, ahead);
-        }
-        multiply_part({position, step.outputs}, part, is_start, sums, ahead);
+        const Range rest{part.last, slots.last};
+        const Ahead ahead = rest.first < rest.last
+                                ? part_ahead(position, first_part(rest), sums)
+                                : product_ahead(position + 1, block, is_first, sums);
+        multiply_part(position, part, is_start, sums, ahead);
         is_start = false;
-        part = first_part({part.last, slots.last});
+        part = first_part(rest);
       } while (part.first < part.last);
     }
   }
 
+ private:
   static constexpr ProductOrder<Scheme> kOrder{};
 
- private:
   static Range slots_of(int64_t position, const TileBlock& block) {
     return block.with_product<Scheme>(kOrder.product[position]);
   }
+  // Their factors in one panel of either side fit the L1 cache.
   static Range first_part(const Range& slots) {
-    constexpr int64_t kDepth = smaller<int64_t>(kWeightGradDepth, Scheme::kDepth);
-    return {slots.first, smaller(slots.last, slots.first + kDepth)};
+    return {slots.first, smaller(slots.last, slots.first + Scheme::kTileDepth)};
   }
   static int64_t channels(const Range& range) { return range.last - range.first; }
 
-  static float* sums_of(const Step& step, const ProductSums& sums) {
-    return sums.data + kOrder.filter[step.position] * sums.filter +
-           (step.outputs.first - sums.outputs.first) * sums.row;
+  static float* sums_of(int64_t position, const ProductSums& sums) {
+    return sums.data + kOrder.filter[position] * sums.filter;
   }
 
-  void add_factors(const Step& step, const Range& tiles, const ProductSums& sums,
+  // What a product starts with: its sums, if they are in memory and not those of the product before,
+  // and factors.
+  Ahead product_ahead(int64_t position, const TileBlock& block, bool is_first,
+                      const ProductSums& sums) const {
+    Ahead ahead;
+    if (position == kOrder.kCount) return ahead;
+    if (!is_first && kOrder.starts_filter(position))
+      ahead.add(sums_of(position, sums), channels(sums.outputs) * sums.row);
+    add_factors(position, first_part(slots_of(position, block)), sums, ahead);
+    return ahead;
+  }
+  Ahead part_ahead(int64_t position, const Range& tiles, const ProductSums& sums) const {
+    Ahead ahead;
+    add_factors(position, tiles, sums, ahead);
+    return ahead;
+  }
+
+  void add_factors(int64_t position, const Range& tiles, const ProductSums& sums,
                    Ahead& ahead) const {
-    const int64_t product = kOrder.product[step.position], count = tiles.last - tiles.first;
-    ahead.add(output.place(tiles.first, step.outputs.first).data + product * output.stride,
-              count * output.row);
+    const int64_t product = kOrder.product[position], count = tiles.last - tiles.first;
+    ahead.add(output.place(tiles.first, 0).data + product * output.stride, count * output.row);
     for (int64_t c = sums.inputs.first; c < sums.inputs.last; c += kInputPanel)
       ahead.add(input.place(tiles.first, c).data + product * input.stride, count * input.row);
   }
 
-  void multiply_part(const Step& step, const Range& tiles, bool is_start, const ProductSums& sums,
+  void multiply_part(int64_t position, const Range& tiles, bool is_start, const ProductSums& sums,
                      const Ahead& ahead) const {
-    const int64_t product = kOrder.product[step.position];
-    float* const to = sums_of(step, sums);
+    const int64_t product = kOrder.product[position];
+    float* const to = sums_of(position, sums);
     multiply<float>(
-        {.rows = channels(step.outputs),
+        {.rows = channels(sums.outputs),
          .columns = round_up(channels(sums.inputs), lanes<float>),
          .depth = tiles.last - tiles.first,
-         .scalars = output.place(tiles.first, step.outputs.first).data + product * output.stride,
+         .scalars = output.place(tiles.first, 0).data + product * output.stride,
          .scalar_panel = kTileRows,
          .scalar_row = 1,
          .scalar_depth = output.row,
