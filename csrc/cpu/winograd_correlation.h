@@ -20,6 +20,11 @@ namespace cnnops::CNNOPS_TARGET {
 // Tiles that are few, if their blocks are no more tasks than the result's channels make.
 inline constexpr int64_t kFewTiles = 256;
 
+// Channels of a block whose products are in memory together: those of the next ones replace them,
+// before they have left the L2 cache.
+inline constexpr int64_t kResultChannels = 64;
+static_assert(kResultChannels % kTileColumns<float> == 0);
+
 // Bytes of a block's factors and products, and its least tiles: each multiplies the whole filter,
 // which comes from beyond the L2 cache where channels are many.
 inline constexpr int64_t kTileBlockBytes = 512 << 10, kBlockTiles = 4 * kTileRows;
@@ -65,9 +70,10 @@ class WinogradCorrelation {
         grid_(grid),
         filter_transform_(operands.filter, operands.produce, is_rotated),
         tiles_(operands.batch * grid.tiles()),
-        panels_(divide_up(operands.produce, kWidth)) {
+        panels_(divide_up(operands.produce, kWidth)),
+        depth_(equal_depth(operands.reduce)) {
     const int64_t bytes =
-        kWinogradProducts<Scheme> * (operands.reduce + operands.produce) * int64_t(sizeof(float));
+        kWinogradProducts<Scheme> * (operands.reduce + result_channels()) * int64_t(sizeof(float));
     block_ = larger(kBlockTiles, kTileBlockBytes / bytes);
     are_few_ = tiles_ <= kFewTiles &&
                divide_up(tiles_, block_) <= divide_up(operands.produce, kTaskChannels);
@@ -97,8 +103,13 @@ class WinogradCorrelation {
   WinogradFilter take_filter(Arena& arena) const {
     return WinogradFilter::take<Scheme>(operands_.reduce, panels_, kWidth, arena);
   }
+  // Blocks of depth are about equally deep.
+  static int64_t equal_depth(int64_t reduce) {
+    return round_up(divide_up(reduce, divide_up(reduce, Scheme::kDepth)), kLineChannels);
+  }
+  int64_t result_channels() const { return smaller(kResultChannels, operands_.produce); }
   TileMatrices take_factors(int64_t tiles, Arena& arena) const {
-    return TileMatrices::take<Scheme>(tiles, operands_.reduce, Scheme::kDepth, arena);
+    return TileMatrices::take<Scheme>(tiles, operands_.reduce, depth_, arena);
   }
 
   // ---- many tiles ----
@@ -110,8 +121,7 @@ class WinogradCorrelation {
 
     BlockScratch(const WinogradCorrelation& call, Arena& arena)
         : factors(call.take_factors(call.block_, arena)),
-          products(TileMatrices::take<Scheme>(call.block_, call.operands_.produce,
-                                              call.operands_.produce, arena)),
+          products(TileMatrices::take<Scheme>(call.block_, call.result_channels(), kWidth, arena)),
           source(smaller(call.block_, call.grid_.w.tiles), arena),
           result(smaller(call.block_, call.grid_.w.tiles), arena) {}
   };
@@ -136,27 +146,41 @@ class WinogradCorrelation {
   void run_block(const WinogradFilter& filter, const TileBlock& block,
                  const BlockScratch& scratch) const {
     transform_source(block, {0, operands_.reduce}, scratch.source, scratch.factors);
-    for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
-      for (int64_t c = 0; c < operands_.reduce; c += Scheme::kDepth) {
-        multiply_tiles({i, block.with_product<Scheme>(i), c, operands_.produce}, scratch.factors,
-                       filter.template part<Scheme>(i, c), scratch.products,
-                       filter_ahead(filter, i, c));
-      }
+    for (int64_t k = 0; k < operands_.produce; k += kResultChannels) {
+      const Range channels{k, smaller(operands_.produce, k + kResultChannels)};
+      multiply_channels(filter, block, channels, scratch);
+      transform_result(block, channels, scratch.products, scratch.result);
     }
-    transform_result(block, {0, operands_.produce}, scratch.products, scratch.result);
   }
 
-  // The panels behind the first one, and the first one of the product that comes next.
-  Ahead filter_ahead(const WinogradFilter& filter, int product, int64_t c) const {
+  void multiply_channels(const WinogradFilter& filter, const TileBlock& block,
+                         const Range& channels, const BlockScratch& scratch) const {
+    const int64_t panel = channels.first / kWidth;
+    for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
+      for (int64_t c = 0; c < operands_.reduce; c += depth_) {
+        multiply_tiles({i, block.with_product<Scheme>(i), c, channels.last - channels.first},
+                       scratch.factors, filter.template part<Scheme>(panel, i, c), scratch.products,
+                       filter_ahead(filter, channels, i, c));
+      }
+    }
+  }
+
+  // The panels behind the first one, and the first one that is multiplied next.
+  Ahead filter_ahead(const WinogradFilter& filter, const Range& channels, int product,
+                     int64_t c) const {
     Ahead ahead;
-    const WinogradFilter part = filter.template part<Scheme>(product, c);
-    const int64_t floats = depth_from(c) * kWidth, next = c + Scheme::kDepth;
-    for (int64_t panel = 1; panel < panels_; ++panel)
-      ahead.add(part.data + panel * part.panel_stride, floats);
-    if (next < operands_.reduce) {
-      ahead.add(filter.template part<Scheme>(product, next).data, depth_from(next) * kWidth);
+    const int64_t first = channels.first / kWidth, last = divide_up(channels.last, kWidth);
+    const auto add = [&](int64_t panel, int index, int64_t reduce) {
+      ahead.add(filter.template part<Scheme>(panel, index, reduce).data,
+                depth_from(reduce) * kWidth);
+    };
+    for (int64_t panel = first + 1; panel < last; ++panel) add(panel, product, c);
+    if (c + depth_ < operands_.reduce) {
+      add(first, product, c + depth_);
     } else if (product + 1 < kWinogradProducts<Scheme>) {
-      ahead.add(filter.template part<Scheme>(product + 1, 0).data, depth_from(0) * kWidth);
+      add(first, product + 1, 0);
+    } else if (last < panels_) {
+      add(last, 0, 0);
     }
     return ahead;
   }
@@ -164,14 +188,14 @@ class WinogradCorrelation {
   // ---- few tiles ----
 
   struct FewScratch {
-    WinogradFilter filter;  // of Scheme::kDepth channels
+    WinogradFilter filter;  // of depth_ channels
     TileMatrices products;
     SourceTransform<Scheme, T> source;
     ResultTransform<Scheme, T> result;
 
     FewScratch(const WinogradCorrelation& call, Arena& arena)
-        : filter(WinogradFilter::take<Scheme>(smaller(call.operands_.reduce, Scheme::kDepth),
-                                              kTaskChannels / kTaskWidth, kTaskWidth, arena)),
+        : filter(WinogradFilter::take<Scheme>(call.depth_, kTaskChannels / kTaskWidth, kTaskWidth,
+                                              arena)),
           products(TileMatrices::take<Scheme>(call.tiles_, kTaskChannels, kTaskChannels, arena)),
           source(call.grid_.w.tiles, arena),
           result(call.grid_.w.tiles, arena) {}
@@ -199,14 +223,14 @@ class WinogradCorrelation {
 
   void run_channels(const Range& channels, const TileBlock& block, const TileMatrices& factors,
                     const FewScratch& scratch) const {
-    for (int64_t c = 0; c < operands_.reduce; c += Scheme::kDepth) {
-      const Range reduce{c, smaller(operands_.reduce, c + Scheme::kDepth)};
+    for (int64_t c = 0; c < operands_.reduce; c += depth_) {
+      const Range reduce{c, smaller(operands_.reduce, c + depth_)};
       for (int64_t k = channels.first; k < channels.last; k += kTaskWidth) {
         filter_transform_.run(scratch.filter, (k - channels.first) / kTaskWidth, k, reduce, c);
       }
       for (int i = 0; i < kWinogradProducts<Scheme>; ++i) {
         multiply_tiles({i, block.with_product<Scheme>(i), c, channels.last - channels.first},
-                       factors, scratch.filter.template part<Scheme>(i, 0), scratch.products,
+                       factors, scratch.filter.template part<Scheme>(0, i, 0), scratch.products,
                        factors_ahead(factors, block, i + 1, c));
       }
     }
@@ -241,7 +265,7 @@ class WinogradCorrelation {
     });
   }
 
-  // The products of the tiles in some slots by the reduced channels from c on, Scheme::kDepth of them
+  // The products of the tiles in some slots by the reduced channels from c on, depth_ of them
   // at most, for `produce` channels of the result.
   struct TileProduct {
     int index;
@@ -249,7 +273,7 @@ class WinogradCorrelation {
     int64_t c, produce;
   };
 
-  int64_t depth_from(int64_t c) const { return smaller(Scheme::kDepth, operands_.reduce - c); }
+  int64_t depth_from(int64_t c) const { return smaller(depth_, operands_.reduce - c); }
 
   // Adds products to those of the channels before c. `filter` starts with their factors.
   void multiply_tiles(const TileProduct& product, const TileMatrices& factors,
@@ -294,7 +318,7 @@ class WinogradCorrelation {
   const CorrelationOperands<T>& operands_;
   const TileGrid grid_;
   const FilterTransform<Scheme, T> filter_transform_;
-  int64_t tiles_, panels_, block_;
+  int64_t tiles_, panels_, depth_, block_;
   bool are_few_;
 };
 

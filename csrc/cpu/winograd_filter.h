@@ -22,11 +22,12 @@ struct WinogradFilter {
     return {width, factor_stride, panel_stride, arena.take<float>(panels * panel_stride)};
   }
 
-  // A product's factors from a reduced channel on.
+  // A product's factors from a panel and a reduced channel on.
   template <class Scheme>
-  WinogradFilter part(int product, int64_t reduce) const {
-    return {width, factor_stride, panel_stride,
-            data + filter_of<Scheme>(product) * factor_stride + reduce * width};
+  WinogradFilter part(int64_t panel, int product, int64_t reduce) const {
+    return {
+        width, factor_stride, panel_stride,
+        data + panel * panel_stride + filter_of<Scheme>(product) * factor_stride + reduce * width};
   }
 };
 
