@@ -47,9 +47,11 @@ PARTS = {
         onednn_limit="AVX512_CORE_VNNI",
     ),
     "products-warm": Part("products", "--malloc warm --threads 1 2"),
+    "products-default": Part("products", "--malloc default --threads 2"),
     "pool2d-warm": Part("pool2d", "--malloc warm --threads 1 2", plot=True),
     "movement-warm": Part("movement", "--malloc warm --threads 1 2"),
     "pool2d-default": Part("pool2d", "--malloc default --threads 2"),
+    "movement-default": Part("movement", "--malloc default --threads 2"),
     "network-warm": Part(
         "network", "--malloc warm --threads 2 --passes step hollow products", plot=True
     ),

@@ -81,11 +81,11 @@ struct SixPoints {
   }
 };
 
-// Points 0, +-1/2, +-1, +-2, inf. Their products over tiles are large beside what is left of them, so
-// that the rounding of long sums would count most.
+// Points 0, +-1/2, +-1, +-2, inf. Their products are large beside what is left of them, above all those
+// over tiles, so that the rounding of long sums would count most.
 struct EightPoints {
   static constexpr int kCount = 8, kPairs = 3, kFirstPair = 1;
-  static constexpr int64_t kDepth = 256, kTileDepth = 32;
+  static constexpr int64_t kDepth = 64, kTileDepth = 32;
   static constexpr double kPair[] = {0.5, 1, 2};
   static constexpr double kScale[] = {-1, 1.40625, 1.40625, -4.5, -4.5, 90, 90, 1};
 
