@@ -121,7 +121,8 @@ class WinogradCorrelation {
 
     BlockScratch(const WinogradCorrelation& call, Arena& arena)
         : factors(call.take_factors(call.block_, arena)),
-          products(TileMatrices::take<Scheme>(call.block_, call.result_channels(), kWidth, arena)),
+          products(TileMatrices::take<Scheme>(call.block_, call.result_channels(),
+                                              call.result_channels(), arena)),
           source(smaller(call.block_, call.grid_.w.tiles), arena),
           result(smaller(call.block_, call.grid_.w.tiles), arena) {}
   };
