@@ -9,9 +9,9 @@
 //
 //   blocks    tiles are few and sums many: all tiles are one chunk, and a task transforms the sums of
 //             its output channels at once
-//   segments  channels are few: tiles are cut into segments, each with sums of its own. One thread
-//             takes all steps of a segment, unless segments are too few for the threads, who share
-//             every step then
+//   segments  sums are few: tiles are cut into segments, each with sums of its own. One thread takes
+//             all steps of a segment, unless segments are too few for the threads, who share every
+//             step then
 //   chunks    otherwise the sums of all channels stay in memory until the last chunk
 //
 // Sums run over the tiles, and then over the segments, in order, whoever computes them.
@@ -99,9 +99,13 @@ class WinogradWeightGrad {
   // By the bytes of one segment's sums and of one tile's factors.
   int64_t most_segments(int64_t sums, int64_t factors) const {
     const int64_t tiles = larger(kSegmentTiles, divide_up(kFactorsOfSums * sums, factors));
+    const auto are_too_many = [&](int64_t segments) {
+      const int64_t bytes = segments == 2 ? kTwoSegmentsBytes : kSegmentsBytes;
+      return segments * sums > bytes || segments * tiles > tiles_;
+    };
     int64_t most = kSegments;
-    while (most > 2 && (most * sums > kSegmentsBytes || most * tiles > tiles_)) most /= 2;
-    return 2 * sums > kTwoSegmentsBytes || 2 * tiles > tiles_ ? 1 : most;
+    while (most > 1 && are_too_many(most)) most /= 2;
+    return most;
   }
   static int64_t chunk_tiles(int64_t factors) {
     const int64_t step = smaller(kChunkTiles, Scheme::kTileDepth);

@@ -72,13 +72,15 @@ struct ProductSums {
     one.data += index * segment;
     return one;
   }
-  // Those of some of the output channels.
-  ProductSums part(const Range& some) const {
-    return {some, inputs, row, filter, segment, data + (some.first - outputs.first) * row};
-  }
   // The memory for other channels, not more of them.
   ProductSums with(const Range& new_outputs, const Range& new_inputs) const {
     return {new_outputs, new_inputs, row, filter, segment, data};
+  }
+  // Those of some of the output channels.
+  ProductSums part(const Range& some) const {
+    ProductSums sums = with(some, inputs);
+    sums.data += (some.first - outputs.first) * row;
+    return sums;
   }
 };
 
