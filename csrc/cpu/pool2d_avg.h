@@ -1,7 +1,7 @@
 // Average pooling: the sum of a window divided by its size, and its adjoint.
 #pragma once
 
-#include "pool2d_pair_gradients.h"
+#include "pool2d_gradient.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -74,7 +74,7 @@ struct AvgBackward : PoolOp<Number> {
   };
   CNNOPS_INLINE State start(auto, Vec<A>) const { return State{}; }
   template <int>
-  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A>, int64_t) const {
+  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A>, auto) const {
     state.sum += share;
   }
   CNNOPS_INLINE Vec<A> value(const State& state, auto) const { return state.sum; }

@@ -5,7 +5,7 @@
 // - Constants, constants(row, column, tap): what a run of windows shares, from the result's position
 //   and the position of the first tap inside the map;
 // - State, start(constants, own): what a fold carries, in registers;
-// - step<sweep>(state, first, second, tap): takes a sample in;
+// - step<sweep>(state, first, second, tap): takes a sample in. Gradients also take a vector of taps;
 // - kSweeps, and for two of them unsettled(state): whether the window has to be walked over again,
 //   as long as any window beside it has to;
 // - value(state, constants), position(state): the results;

@@ -173,7 +173,7 @@ struct L1Backward : LPBackwardOp<A> {
     grad_output = y != 0 ? grad_output * f : Vec<A>{};
   }
   template <int>
-  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A>, int64_t) const {
+  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A>, auto) const {
     state.sum += share;
   }
 };
@@ -195,7 +195,7 @@ struct L2Backward : LPBackwardOp<A> {
     y = scale;
   }
   template <int>
-  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A> scale, int64_t) const {
+  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A> scale, auto) const {
     state.sum = multiply_add<A>(state.x * scale, share, state.sum);
   }
 };
@@ -207,7 +207,7 @@ struct AnyPowerBackward : LPBackwardOp<A> {
 
   CNNOPS_INLINE void prepare(Vec<A>& grad_output, Vec<A>&, Vec<A> f) const { grad_output *= f; }
   template <int>
-  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A> y, int64_t) const {
+  CNNOPS_INLINE void step(State& state, Vec<A> share, Vec<A> y, auto) const {
     const Vec<A> slope = raise<A>(state.x / y, p - 1);
     state.sum += y != 0 ? share * slope : Vec<A>{};
   }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "pool2d_max_scatter.h"
-#include "pool2d_pair_gradients.h"
+#include "pool2d_gradient.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -65,11 +65,16 @@ struct MaxBackward : PoolOp<Number> {
   };
   CNNOPS_INLINE State start(auto, Vec<A>) const { return State{}; }
   template <int>
-  CNNOPS_INLINE void step(State& state, Vec<A> grad_output, Vec<A> offset, int64_t tap) const {
-    const Ints<A> won = bit_cast<Ints<A>>(offset) == splat_int<A>(Int<A>(tap));
+  CNNOPS_INLINE void step(State& state, Vec<A> grad_output, Vec<A> offset, auto tap) const {
+    const Ints<A> won = bit_cast<Ints<A>>(offset) == in_lanes(tap);
     state.sum += bit_cast<Vec<A>>(bit_cast<Ints<A>>(grad_output) & won);
   }
   CNNOPS_INLINE Vec<A> value(const State& state, auto) const { return state.sum; }
+
+ private:
+  // A position that all lanes share, or one for each.
+  CNNOPS_INLINE static Ints<A> in_lanes(int64_t tap) { return splat_int<A>(Int<A>(tap)); }
+  CNNOPS_INLINE static Ints<A> in_lanes(Ints<A> taps) { return taps; }
 };
 
 // The sample at each window's offset: the adjoint of MaxBackward.
@@ -140,13 +145,14 @@ struct MaxPool2d {
     pool_gradient<Offset>(problem, MaxBackward<A>{}, of, execution);
   }
 
-  // Without dilation every window has a sample inside the map. Pairs have a faster way.
+  // Without dilation every window has a sample inside the map. Windows that tile maps have faster ways.
   static bool scatters(const Pool2dProblem& problem) {
+    const Pool2dShape& shape = problem.shape;
     const bool is_half = problem.dtype == DType::kBFloat16 || problem.dtype == DType::kFloat16;
-    const bool fills_vectors = problem.channels_last && problem.shape.channels >= lanes<A>;
-    const bool fills_pairs = has_pairs(problem) && has_half_rows<A>(problem.shape);
-    const Pair& dilation = problem.shape.dilation;
-    return !fills_vectors && !is_half && !fills_pairs && dilation.h == 1 && dilation.w == 1;
+    const bool fills_vectors = problem.channels_last && shape.channels >= lanes<A>;
+    const bool fills_pairs = has_pairs(problem) && has_half_rows<A>(shape);
+    return !fills_vectors && !is_half && !fills_pairs && !has_small_tiles<A>(problem) &&
+           shape.dilation.h == 1 && shape.dilation.w == 1;
   }
 
   static ConstTensor as_read(const MutableTensor& tensor) { return {tensor.data, tensor.stride}; }

@@ -186,15 +186,4 @@ class PairGradients {
   T* result_;
 };
 
-// A gradient in pairs, or as a fold. Second is void where the second source, if any, is values.
-template <class Second, class Op>
-void pool_gradient(const Pool2dProblem& problem, const Op& op,
-                   const PoolTensors<typename Op::A>& tensors, const Execution& execution) {
-  with_storage_of<typename Op::A>(problem.dtype, [&]<class T>() {
-    using Pairs = PairGradients<Op, T, std::conditional_t<std::is_void_v<Second>, T, Second>>;
-    if (Pairs::supports(problem, tensors)) return Pairs(problem, op, tensors).run(execution);
-    pool(problem, PoolWindows::backward(problem.shape), op, tensors, execution);
-  });
-}
-
 }  // namespace cnnops::CNNOPS_TARGET

@@ -13,10 +13,7 @@ namespace cnnops::CNNOPS_TARGET {
 
 // Windows of two columns, side by side and one below the other without gaps.
 inline bool has_pairs(const Pool2dProblem& problem) {
-  const Pool2dShape& shape = problem.shape;
-  return !problem.channels_last && shape.kernel.w == 2 && shape.stride.w == 2 &&
-         shape.stride.h == shape.kernel.h && shape.padding.h == 0 && shape.padding.w == 0 &&
-         shape.dilation.h == 1 && shape.dilation.w == 1;
+  return !problem.channels_last && problem.shape.kernel.w == 2 && windows_tile(problem.shape);
 }
 
 // Whether maps lie in memory without gaps, one after another.

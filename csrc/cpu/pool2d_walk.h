@@ -31,6 +31,18 @@ CNNOPS_INLINE int64_t pool_workspace(int64_t threads) {
   return workspace_bytes(Arena(), threads, [](Arena& own) { return TileMemory(own); });
 }
 
+// Bytes; results as large as this have left the caches before anything reads them.
+inline constexpr int64_t kStreamedBytes = 8 << 20, kCacheLine = 64;
+
+// Large results written in place, in whole cache lines, are not left in the caches, which would read
+// those lines first.
+template <class A>
+bool is_streamed(const TileResult<A>& result, const Pool2dShape& shape, Pair map) {
+  const int64_t sample = shape.channels * int64_t(sizeof(A));
+  return kStreams && result.in_place && shape.batch * map.h * map.w * sample >= kStreamedBytes &&
+         sample % kCacheLine == 0 && reinterpret_cast<uintptr_t>(result.data) % kCacheLine == 0;
+}
+
 template <class Op>
 class PoolWalk {
  public:
@@ -40,7 +52,7 @@ class PoolWalk {
            const PoolTensors<A>& tensors)
       : op_(op), windows_(windows), tensors_(tensors), problem_(problem) {
     choose_blocks();
-    stream_ = kStreams && streamed();
+    stream_ = is_streamed(tensors.result[0], problem.shape, windows.result);
   }
 
   void run(const Execution& execution) const {
@@ -70,16 +82,6 @@ class PoolWalk {
     const int64_t source_columns =
         columns == windows_.result.w ? windows_.source.w : windows_.columns_under(columns);
     return sources * windows_.rows_under(rows) * source_columns + results * rows * columns;
-  }
-
-  // Large results written in place, in whole cache lines, are not left in the caches, which would
-  // read those lines first.
-  bool streamed() const {
-    const TileResult<A>& result = tensors_.result[0];
-    const int64_t sample = problem_.shape.channels * int64_t(sizeof(A));
-    const int64_t bytes = problem_.shape.batch * windows_.result.h * windows_.result.w * sample;
-    return result.in_place && bytes >= kStreamedBytes && sample % kCacheLine == 0 &&
-           reinterpret_cast<uintptr_t>(result.data) % kCacheLine == 0;
   }
 
   void choose_blocks() {
@@ -264,9 +266,6 @@ class PoolWalk {
   // Samples a task has at most, in vectors: enough to hide its start, and little enough that
   // threads find enough tasks.
   static constexpr int64_t kTaskSamples = 4096;
-
-  // Bytes; results as large as this have left the caches before anything reads them.
-  static constexpr int64_t kStreamedBytes = 8 << 20, kCacheLine = 64;
 
   const Op op_;
   const PoolWindows& windows_;

@@ -20,6 +20,15 @@ struct WindowRun {
   Reach reach;  // of the first result
 };
 
+// Whether windows lie side by side without gaps, so that a sample has one, or none behind the last.
+inline bool windows_tile(const Pool2dShape& shape) {
+  const auto tile = [](int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+    return kernel == stride && padding == 0 && dilation == 1;
+  };
+  return tile(shape.kernel.h, shape.stride.h, shape.padding.h, shape.dilation.h) &&
+         tile(shape.kernel.w, shape.stride.w, shape.padding.w, shape.dilation.w);
+}
+
 class PoolWindows {
  public:
   // From the input to the output.

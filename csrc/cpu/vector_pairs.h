@@ -31,6 +31,12 @@ CNNOPS_INLINE Vec<A> odd(Vec<A> a, Vec<A> b) {
   return odd_lanes(a, b, LaneSequence<A>{});
 }
 
+// Lane i is lane index[i] of a and b, one behind the other.
+template <class A>
+CNNOPS_INLINE Vec<A> pick_lanes(Vec<A> a, Vec<A> b, Ints<A> index) {
+  return __builtin_shuffle(a, b, index);
+}
+
 // a[0], b[0], a[1], b[1], ...: the first and the second half of them.
 template <class A>
 CNNOPS_INLINE Vec<A> interleave_low(Vec<A> a, Vec<A> b) {
