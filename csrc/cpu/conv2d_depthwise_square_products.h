@@ -174,6 +174,7 @@ class SquareProducts {
       }
     };
     add.template operator()<kSquarePixels>();
+    if constexpr (kSquarePixels > 3) add.template operator()<3>();
     if constexpr (kSquarePixels > 2) add.template operator()<2>();
     add.template operator()<1>();
   }
