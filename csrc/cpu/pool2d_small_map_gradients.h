@@ -1,5 +1,5 @@
-// Gradients of poolings whose windows tile small dense NCHW maps: two vectors hold all windows of a map, and
-// a table tells which of them every sample picks.
+// Gradients of poolings whose windows tile small dense NCHW maps: two vectors hold all windows of a
+// map, and a table tells which of their lanes every sample picks.
 #pragma once
 
 #include "pool2d_lanes.h"
@@ -81,27 +81,24 @@ class SmallMapGradients {
   CNNOPS_INLINE void write_map(int64_t map, Lanes lane) const {
     const int64_t windows = size(shape_.output), samples = size(shape_.input);
     const Op op = op_;
-    const T* const first_of = first_ + map * windows;
-    const Second* const second_of = second_ + map * windows;
-    const T* const own_of = own_ + map * samples;
-    T* const result = result_ + map * samples;
+    const int64_t first_window = map * windows, first_sample = map * samples;
     const auto constants = op.constants(0, 0, 0);
     Vec<A> first[2] = {}, second[2] = {};
     for (int k = 0; k < 2 && k * lanes<A> < windows; ++k) {
-      const int64_t at = k * lanes<A>;
-      first[k] = lane.read(first_of + at, windows - at);
-      if constexpr (Op::kSources > 1) second[k] = lane.read(second_of + at, windows - at);
+      const int64_t at = first_window + k * lanes<A>, count = windows - k * lanes<A>;
+      first[k] = lane.read(first_ + at, count);
+      if constexpr (Op::kSources > 1) second[k] = lane.read(second_ + at, count);
       if constexpr (Op::kPrepares) op.prepare(first[k], second[k], preparation_[k]);
     }
     for (int64_t i = 0; i < samples; i += lanes<A>) {
       const Ints<A> window = window_[i / lanes<A>], tap = tap_[i / lanes<A>];
       Vec<A> own{};
-      if constexpr (Op::kOwn) own = lane.read(own_of + i, samples - i);
+      if constexpr (Op::kOwn) own = lane.read(own_ + first_sample + i, samples - i);
       auto state = op.start(constants, own);
       op.template step<0>(state, pick_lanes<A>(first[0], first[1], window),
                           pick_lanes<A>(second[0], second[1], window), tap);
       const Ints<A> value = bit_cast<Ints<A>>(op.value(state, constants)) & (tap >= 0);
-      lane.write(result + i, bit_cast<Vec<A>>(value), samples - i);
+      lane.write(result_ + first_sample + i, bit_cast<Vec<A>>(value), samples - i);
     }
   }
 

@@ -19,7 +19,7 @@ class TiledGradients {
     for (int k = 0; k < Op::kSources; ++k)
       if (tensors.source[k].stride.c != 1) return false;
     if (Op::kOwn && tensors.own.stride.c != 1) return false;
-    return problem.channels_last && windows_tile(shape);
+    return problem.channels_last && windows_tile(shape) && has_small_window(shape);
   }
 
   TiledGradients(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors)
