@@ -34,7 +34,7 @@ BLOCKS = [
     PoolCase("window_in_parts", (1, 3, 70, 66), (64, 60), (6, 5)),
     PoolCase("row_in_parts", (1, 2, 3, 4100), (2, 4000), (1, 50)),
     PoolCase("gradients_in_parts", (2, 2, 95, 90), (48, 46), (1, 1)),
-    # Windows that tile maps: four vectors of channels at a time and the rest, and samples behind the last.
+    # Windows that tile maps: four vectors of channels at a time, the rest, samples behind the last.
     PoolCase("many_channels_halving", (2, 71, 5, 7), (2, 2), (2, 2)),
     PoolCase("many_channels_halving_ceil", (2, 71, 5, 7), (2, 2), (2, 2), ceil_mode=True),
     PoolCase("tiles_of_three", (3, 20, 7, 11), (3, 3), (3, 3)),
