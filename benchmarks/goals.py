@@ -70,8 +70,9 @@ at that peak, with no multiplication more than Winograd's algorithms need. Means
 how many are below the mean's goal."""
 REACHED_TEXT = """\
 Reached: "bound" where every figure that misses its goal has a limit below the goal, by the
-machine's peak, unless caches exceed it, or by the bare work, where it was timed; both stand
-below. Else the means and the number of cases that miss their goals and have no such limit."""
+machine's peak or by the bare work, where it was timed; both stand below. A limit that a case
+itself exceeds is none: caches exceed the bandwidth of memory, and torch's matrix products are slow
+on some processors. Else the means and the number of cases that miss their goals without a limit."""
 BARE_HEADER = (
     *("operation, pass", "NCHW: bare / cnnops", "limit"),
     *("channels_last: bare / cnnops", "limit"),
@@ -107,12 +108,15 @@ class Limits(NamedTuple):
         )
 
     def ratio(self, goal: Goal, row: Row) -> float:
-        """At most, by the machine's peak and by the bare work where they are known."""
+        """The least limit that the case does not exceed itself."""
+        limits = [self.by_bare_work(row)]
         if goal.kind == "network":
-            return self.steps.get((row.name, row.memory_format), math.inf)
-        has_peak = _has_peak(goal, row) and row.fraction <= goal.saving
-        by_peak = _by_peak(goal, row) if has_peak else math.inf
-        return min(by_peak, self.by_bare_work(row))
+            limits = [self.steps.get((row.name, row.memory_format), math.inf)]
+        if _has_peak(goal, row):
+            limits.append(_by_peak(goal, row))
+        return min(
+            (limit for limit in limits if limit >= row.ratio * (1 - NOISE)), default=math.inf
+        )
 
     def by_bare_work(self, row: Row) -> float:
         share = self.shares.get(row.case[1:])

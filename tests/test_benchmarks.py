@@ -472,9 +472,18 @@ def test_a_missed_goal_is_bound_where_every_limit_lies_below_it():
     assert cells(page, "3x3 stride 1, forward")[-1] == "**no**: channels_last mean"
 
 
+def test_bare_work_that_a_case_exceeds_is_no_limit():
+    slow = row(seconds=1.0)
+    for torch_seconds, status in [(1.04, "bound"), (1.2, "**no**: NCHW mean")]:
+        products_alone = row(benchmark="products", seconds=1.0, torch_seconds=torch_seconds)
+        page = goals.page([slow, products_alone])
+        assert cells(page, "3x3 stride 1, forward")[-1] == status
+
+
 def test_a_network_is_bound_by_its_rest_and_its_products():
     step = row(kind="network", which="step", seconds=2.0, torch_seconds=3.0)
-    for seconds, status in [(2.0, "bound"), (1.0, "**no**: NCHW mean, 1 of 1 cases")]:
+    no = "**no**: NCHW mean, 1 of 1 cases"
+    for seconds, status in [(2.0, "bound"), (1.0, no), (3.0, no)]:
         limit = row(kind="network", which="products", seconds=seconds, torch_seconds=3.0)
         assert cells(goals.page([step, limit]), "network, step")[-1] == status
 
