@@ -7,7 +7,8 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-// By windows that tile maps, in one way or another, or as a fold. Second is void where the second source, if any, is values.
+// By windows that tile maps, in one way or another, or as a fold. Second is void where the second
+// source, if any, is values.
 template <class Second, class Op>
 void pool_gradient(const Pool2dProblem& problem, const Op& op,
                    const PoolTensors<typename Op::A>& tensors, const Execution& execution) {

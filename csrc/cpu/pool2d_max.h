@@ -3,8 +3,8 @@
 // finds the sample.
 #pragma once
 
-#include "pool2d_max_scatter.h"
 #include "pool2d_gradient.h"
+#include "pool2d_max_scatter.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
