@@ -14,11 +14,8 @@ class PairGradients {
   using A = typename Op::A;
 
   static bool supports(const Pool2dProblem& problem, const PoolTensors<A>& tensors) {
-    const Pool2dShape& shape = problem.shape;
-    for (int k = 0; k < Op::kSources; ++k)
-      if (!is_dense(tensors.source[k].stride, shape.channels, shape.output)) return false;
-    if (Op::kOwn && !is_dense(tensors.own.stride, shape.channels, shape.input)) return false;
-    return has_pairs(problem) && has_half_rows<A>(shape);
+    return has_pairs(problem) && has_half_rows<A>(problem.shape) &&
+           reads_dense_maps<Op>(problem.shape, tensors);
   }
 
   PairGradients(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors)

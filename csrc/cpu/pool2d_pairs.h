@@ -22,6 +22,14 @@ inline bool is_dense(const Strides4& stride, int64_t channels, Pair map) {
          stride.n == channels * map.h * map.w;
 }
 
+// Whether all that a gradient's functor reads lies so.
+template <class Op>
+bool reads_dense_maps(const Pool2dShape& shape, const PoolTensors<typename Op::A>& tensors) {
+  for (int k = 0; k < Op::kSources; ++k)
+    if (!is_dense(tensors.source[k].stride, shape.channels, shape.output)) return false;
+  return !Op::kOwn || is_dense(tensors.own.stride, shape.channels, shape.input);
+}
+
 // Whether rows of windows fill most of a vector.
 template <class A>
 bool has_wide_rows(const Pool2dShape& shape) {

@@ -26,11 +26,7 @@ class SmallMapGradients {
   using A = typename Op::A;
 
   static bool supports(const Pool2dProblem& problem, const PoolTensors<A>& tensors) {
-    const Pool2dShape& shape = problem.shape;
-    for (int k = 0; k < Op::kSources; ++k)
-      if (!is_dense(tensors.source[k].stride, shape.channels, shape.output)) return false;
-    if (Op::kOwn && !is_dense(tensors.own.stride, shape.channels, shape.input)) return false;
-    return has_small_tiles<A>(problem);
+    return has_small_tiles<A>(problem) && reads_dense_maps<Op>(problem.shape, tensors);
   }
 
   SmallMapGradients(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors)
@@ -41,7 +37,7 @@ class SmallMapGradients {
         own_(static_cast<const T*>(tensors.own.data)),
         result_(static_cast<T*>(tensors.result[0].data)) {
     for (int64_t w = 0; w < size(shape_.output); ++w) prepare_window(w);
-    for (int64_t i = 0; i < kVectors * lanes<A>; ++i) find_window(i);
+    for (int64_t i = 0; i < round_up(size(shape_.input), lanes<A>); ++i) find_window(i);
   }
 
   void run(const Execution& execution) const {
@@ -55,8 +51,6 @@ class SmallMapGradients {
   }
 
  private:
-  static constexpr int64_t kVectors = kSmallMapVectors;
-
   static int64_t size(Pair map) { return map.h * map.w; }
 
   void prepare_window(int64_t window) {
@@ -109,7 +103,7 @@ class SmallMapGradients {
   const T* own_;
   T* result_;
   Vec<A> preparation_[2] = {};
-  Ints<A> window_[kVectors], tap_[kVectors];
+  Ints<A> window_[kSmallMapVectors], tap_[kSmallMapVectors];
 };
 
 }  // namespace cnnops::CNNOPS_TARGET
