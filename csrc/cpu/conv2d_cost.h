@@ -5,6 +5,7 @@
 #include "blocking.h"
 #include "conv2d_window_rows_weight_grad.h"
 #include "gemm_tile.h"
+#include "tap_products_plan.h"
 #include "whole_map.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -79,7 +80,8 @@ CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
   const Pair map = lattice_size(problem);
   const int64_t pitch = map.w + (shape.kernel.w - 1) * shape.dilation.w / shape.stride.w;
   const double pixels = double(round_up(map.h * pitch, kTileVectors * lanes<float>));
-  return counts.products * pixels / double(map.h * map.w) + moved;
+  const int64_t windows = larger<int64_t>(1, shape.output.h * shape.output.w);
+  return counts.products * pixels / double(windows) + moved;
 }
 
 // Whether an implicit matrix product copies rows instead of gathering patches.
@@ -110,6 +112,17 @@ CNNOPS_INLINE double copied_rows_cost(const Conv2dProblem& problem) {
   return counts.products * (filling + kFilter / double(map.h * map.w)) + moved + apart;
 }
 
+// Gaps between rows are multiplied too; grad_output is packed, and each product stored and gathered.
+// Tiles are larger than those of slabs.
+CNNOPS_INLINE double tap_products_cost(const Conv2dProblem& problem) {
+  constexpr double kTile = 0.9, kPack = 11, kGather = 12;
+  const TapProductsPlan plan(problem);
+  const Conv2dCounts counts(problem);
+  const double filling = double(plan.reached) / double(plan.w.output);
+  return counts.products * (kTile * filling + kGather / double(plan.reduce)) +
+         kPack * counts.source;
+}
+
 // Patches are gathered, a row of pixels or in channels_last a run of channels at a time, sums are
 // written, and the filter is read, or its gradient written, once an image. A weight gradient in
 // channels_last has to find its way from pixel to pixel.
@@ -120,6 +133,7 @@ CNNOPS_INLINE double implicit_gemm_cost(const Conv2dProblem& problem) {
   const Conv2dShape& shape = problem.shape;
   const double patches = counts.products / double(larger<int64_t>(1, counts.produce));
   if (covers_whole_map(shape)) return counts.products + kMove * counts.result;
+  if (has_tap_products(problem)) return tap_products_cost(problem);
   if (copies_rows(problem)) return copied_rows_cost(problem);
   const bool pointwise = shape.kernel.h * shape.kernel.w == 1;
   const double filter = pointwise ? 0

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "implicit_gemm_correlation.h"
+#include "implicit_gemm_tap_products.h"
 #include "implicit_gemm_weight_grad.h"
 #include "whole_map.h"
 
@@ -33,6 +34,8 @@ class ImplicitGemm {
     }
     int64_t bytes = 0;
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, {});
+    if (has_tap_products(problem))
+      return TapProducts<T>(problem, operands, threads).workspace(threads);
     const Lattices lattices = correlation_lattices(problem);
     for (const CorrelationAxis& h : lattices.rows) {
       for (const CorrelationAxis& w : lattices.columns) {
@@ -50,6 +53,8 @@ class ImplicitGemm {
       return;
     }
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
+    if (has_tap_products(problem))
+      return TapProducts<T>(problem, operands, execution.threads).run(execution);
     const Lattices lattices = correlation_lattices(problem);
     const Pair map = result_map(problem);
     if (operands.reduce == 0 || !covers(lattices, map)) fill_with_bias(operands, map, execution);

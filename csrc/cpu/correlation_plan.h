@@ -45,18 +45,20 @@ bool has_channel_vectors(const Correlation& lattice, int64_t depth, int64_t prod
 
 // Whether patches are read in padded copies of rows: where a row of a window is a run of samples that
 // neighbours share, and rows of pixels fill a tile. In contiguous tensors rows are transposed, and so
-// are the results: for few channels of small maps.
+// are the results: for few channels of small maps or large windows.
 CNNOPS_INLINE bool has_window_rows(const Correlation& lattice, int64_t reduce, int64_t produce,
                                    bool channels_last) {
-  constexpr int64_t kLeastPixels = 10, kMostPixels = 512, kFewChannels = 8, kSmallMap = 256;
+  constexpr int64_t kLeastPixels = 10, kMostPixels = 512, kFewChannels = 8, kSmallMap = 256,
+                    kDeepWindow = 256;
   const CorrelationAxis &h = lattice.h, &w = lattice.w;
   if (w.taps == 1 || w.dilation != 1 || w.stride > w.taps || w.taps * reduce > kBlockDepth ||
       w.count < kLeastPixels || w.count > kMostPixels ||
       h.taps > kRowsElements / window_row(w, reduce)) {
     return false;
   }
-  return channels_last || (reduce <= kFewChannels && produce >= lanes<float> &&
-                           h.count * w.count <= kSmallMap && h.step == 1 && w.step == 1);
+  return channels_last ||
+         (reduce <= kFewChannels && produce >= lanes<float> && h.step == 1 && w.step == 1 &&
+          (h.count * w.count <= kSmallMap || h.taps * w.taps * reduce >= kDeepWindow));
 }
 
 // Whether the lattice's windows are single samples inside the source.

@@ -22,8 +22,8 @@ void parallel_for(int64_t tasks, void* context, RangeBody body) {
 
 inline int64_t thread_count() { return at::get_num_threads(); }
 
-// Multiply-adds, or samples of windows, below which waking other threads costs more than they save;
-// and bytes of a workspace that is taken from the stack.
+// Multiply-adds below which waking other threads costs more than they save; and bytes of a workspace
+// that is taken from the stack.
 inline constexpr double kSerialWork = 1 << 18;
 inline constexpr int64_t kStackWorkspace = 16384;
 

@@ -5,6 +5,7 @@
 
 #include "pool2d_gradient.h"
 #include "pool2d_max_scatter.h"
+#include "pool2d_max_shifts.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -141,6 +142,10 @@ struct MaxPool2d {
     of.source[0] = values<A>(problem, tensors.values);
     of.source[1] = positions<A>(problem, as_read(tensors.offsets));
     of.result[0] = values<A>(problem, tensors.result);
+    if (has_shifts(problem, tensors)) {
+      return with_storage_of<A>(
+          problem.dtype, [&]<class T>() { MaxShifts<T>(problem.shape, tensors).run(execution); });
+    }
     if (scatters(problem)) return MaxScatter<A, Offset>(problem, tensors).run(execution);
     pool_gradient<Offset>(problem, MaxBackward<A>{}, of, execution);
   }

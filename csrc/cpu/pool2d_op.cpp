@@ -21,10 +21,12 @@ at::Tensor empty_input(const Pool2dShape& shape, const at::Tensor& like) {
   return at::empty(input_sizes(shape), like.options(), memory_format_of(like));
 }
 
-// Samples of all windows.
+// In multiply-adds: a sample of a window takes as long as this many.
+constexpr double kSampleWork = 4;
+
 double work(const Pool2dShape& shape) {
-  return double(shape.batch * shape.channels) * double(shape.output.h * shape.output.w) *
-         double(shape.kernel.h * shape.kernel.w);
+  return kSampleWork * double(shape.batch * shape.channels) *
+         double(shape.output.h * shape.output.w) * double(shape.kernel.h * shape.kernel.w);
 }
 
 // Runs a kernel that writes `result`.

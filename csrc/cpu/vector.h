@@ -276,6 +276,20 @@ CNNOPS_INLINE void store_bytes(uint8_t* to, Ints<A> value) {
 #endif
 }
 
+// `value` in the lanes whose bytes are `byte`, else 0.
+template <class A>
+CNNOPS_INLINE Vec<A> where_bytes_are(uint8_t byte, const uint8_t* bytes, Vec<A> value) {
+#if defined(CNNOPS_AVX512)
+  const __m128i wanted = _mm_set1_epi8(char(byte));
+  if constexpr (sizeof(A) == 4) {
+    const __mmask16 mask = _mm_cmpeq_epi8_mask(load_as<__m128i>(bytes), wanted);
+    return bit_cast<Vec<A>>(_mm512_maskz_mov_ps(mask, bit_cast<__m512>(value)));
+  }
+#endif
+  const Ints<A> mask = load_bytes<A>(bytes) == splat_int<A>(byte);
+  return bit_cast<Vec<A>>(bit_cast<Ints<A>>(value) & mask);
+}
+
 // ---- loads and stores of lanes<A> elements of storage type T, unaligned ----
 
 template <class T>

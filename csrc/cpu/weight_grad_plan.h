@@ -76,6 +76,8 @@ class WeightGradPlan {
   WeightGradPlan(const WeightGradOperands<T>& operands, const LargestBlocks& largest)
       : channels(blocking(operands.produce(), largest.channels, kTileRows)),
         depth(blocking(operands.depth(), largest.depth, kTileColumns<Accumulate<T>>)),
+        panel(kTileColumns<Accumulate<T>>),
+        panels(divide_up(operands.depth(), panel)),
         pixels(blocking(operands.pixels(), largest.pixels, 1)),
         images_of_block(larger<int64_t>(1, largest.pixels / operands.pixels())),
         blocks(operands.shape.groups * channels.count * depth.count) {
@@ -91,7 +93,12 @@ class WeightGradPlan {
   // Pixels whose products are summed in registers: a part of one map, or a few small maps.
   int64_t block_pixels() const { return smaller(images_of_block, images.size) * pixels.size; }
 
-  Blocking channels, depth, pixels, images;
+  // Blocks of k are whole panels of tiles, about equally many.
+  int64_t first_k(int64_t block) const { return block * panels / depth.count * panel; }
+
+  Blocking channels, depth;
+  int64_t panel, panels;  // k of a panel, and how many there are
+  Blocking pixels, images;
   int64_t images_of_block, blocks;
 };
 
@@ -109,15 +116,15 @@ WeightGradTask weight_grad_task(const WeightGradOperands<T>& operands, const Wei
   const int64_t depth_block = index / plan.channels.count % plan.depth.count;
   const int64_t group = index / plan.channels.count / plan.depth.count % operands.shape.groups;
   const int64_t first_image = index / plan.blocks * plan.images.size;
-  const int64_t first_channel = channel_block * plan.channels.size,
-                first_k = depth_block * plan.depth.size;
+  const int64_t first_channel = channel_block * plan.channels.size;
+  const int64_t first_k = plan.first_k(depth_block);
   return {.first_image = first_image,
           .images = smaller(plan.images.size, operands.shape.batch - first_image),
           .group = group,
           .first_channel = first_channel,
           .channels = smaller(plan.channels.size, operands.produce() - first_channel),
           .first_k = first_k,
-          .depth = smaller(plan.depth.size, operands.depth() - first_k)};
+          .depth = smaller(plan.first_k(depth_block + 1), operands.depth()) - first_k};
 }
 
 template <class T>
