@@ -61,9 +61,9 @@ CNNOPS_INLINE double window_rows_cost(const Conv2dProblem& problem) {
   return counts.products * filling * row + kCopy * copied;
 }
 
-// Pixels between the rows of a slab and behind the last one are multiplied too, and in an input
-// gradient those of its map that no window needs; or rows of a weight gradient are begun; slabs are
-// filled and sums are written.
+// Pixels between the rows of a slab and behind the last one are multiplied too, or rows of a weight
+// gradient are begun; slabs are filled and sums are written. An input gradient's pixels are those of
+// the input, of which there are more than windows without padding.
 CNNOPS_INLINE double direct_cost(const Conv2dProblem& problem) {
   constexpr double kCopy = 12, kMove = 20, kWrite = 26, kTranspose = 34, kBegin = 0.7;
   const Conv2dCounts counts(problem);
