@@ -138,15 +138,15 @@ struct MaxPool2d {
   template <class Offset>
   static void backward(const Pool2dProblem& problem, const MaxPool2dTensors& tensors,
                        const Execution& execution) {
-    PoolTensors<A> of{};
-    of.source[0] = values<A>(problem, tensors.values);
-    of.source[1] = positions<A>(problem, as_read(tensors.offsets));
-    of.result[0] = values<A>(problem, tensors.result);
     if (has_shifts(problem, tensors)) {
       return with_storage_of<A>(
           problem.dtype, [&]<class T>() { MaxShifts<T>(problem.shape, tensors).run(execution); });
     }
     if (scatters(problem)) return MaxScatter<A, Offset>(problem, tensors).run(execution);
+    PoolTensors<A> of{};
+    of.source[0] = values<A>(problem, tensors.values);
+    of.source[1] = positions<A>(problem, as_read(tensors.offsets));
+    of.result[0] = values<A>(problem, tensors.result);
     pool_gradient<Offset>(problem, MaxBackward<A>{}, of, execution);
   }
 

@@ -7,7 +7,6 @@
 // forward pass chose.
 #pragma once
 
-#include "ahead.h"
 #include "pool2d_pairs.h"
 
 namespace cnnops::CNNOPS_TARGET {
