@@ -196,6 +196,7 @@ POOL_CASES = [
     PoolCase("overlapping_ceil", (2, 4, 10, 8), (3, 3), (2, 2), ceil_mode=True),
     PoolCase("resnet_stem", (1, 8, 12, 12), (3, 3), (2, 2), (1, 1)),
     PoolCase("same_size", (2, 16, 7, 7), (3, 3), (1, 1), (1, 1)),
+    PoolCase("same_size_blocks", (2, 3, 14, 15), (3, 3), (1, 1), (1, 1)),
     PoolCase("same_size_many", (2, 3, 90, 70), (3, 3), (1, 1), (1, 1)),
     PoolCase("same_size_broad", (1, 5, 6, 9), (3, 5), (1, 1), (1, 2)),
     PoolCase("dense", (1, 33, 5, 40), (2, 2), (1, 1)),

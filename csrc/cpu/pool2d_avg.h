@@ -1,6 +1,7 @@
 // Average pooling: the sum of a window divided by its size, and its adjoint.
 #pragma once
 
+#include "pool2d_forward.h"
 #include "pool2d_gradient.h"
 
 namespace cnnops::CNNOPS_TARGET {

@@ -10,7 +10,8 @@
 //   as long as any window beside it has to;
 // - value(state, constants), position(state): the results;
 // - kPrepares, and then preparation(row, column) and prepare(first, second, preparation): what is
-//   done to the samples at a source position once, before any window reads them.
+//   done to the samples at a source position once, before any window reads them;
+// - kBlank, with kHasBlank: a sample that changes no fold.
 #pragma once
 
 #include "ahead.h"
@@ -24,6 +25,8 @@ struct PoolOp {
   using A = Number;
   static constexpr int kSources = 1, kResults = 1, kSweeps = 1;
   static constexpr bool kOwn = false, kPrepares = false;
+  static constexpr bool kHasBlank = true;
+  static constexpr Number kBlank = 0;
 
   struct Constants {};
   CNNOPS_INLINE Constants constants(int64_t, int64_t, int64_t) const { return {}; }

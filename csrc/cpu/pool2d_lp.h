@@ -119,6 +119,7 @@ template <class A>
 struct AnyPowerForward : LPForwardOp<A> {
   using Constants = typename LPForwardOp<A>::Constants;
   static constexpr int kSweeps = 2;
+  static constexpr bool kHasBlank = false;
   double p;
 
   struct State {

@@ -3,6 +3,7 @@
 // finds the sample.
 #pragma once
 
+#include "pool2d_forward.h"
 #include "pool2d_gradient.h"
 #include "pool2d_max_scatter.h"
 #include "pool2d_max_shifts.h"
@@ -12,6 +13,7 @@ namespace cnnops::CNNOPS_TARGET {
 template <class Number>
 struct MaxForward : PoolOp<Number> {
   using A = Number;
+  static constexpr A kBlank = -A(__builtin_inf());
 
   struct State {
     Vec<A> max;
@@ -31,6 +33,7 @@ template <class Number>
 struct MaxForwardWithOffsets : PoolOp<Number> {
   using A = Number;
   static constexpr int kResults = 2;
+  static constexpr A kBlank = -A(__builtin_inf());
 
   struct Constants {
     Ints<A> first;

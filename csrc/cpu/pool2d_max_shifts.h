@@ -7,12 +7,9 @@
 // forward pass chose.
 #pragma once
 
-#include "pool2d_pairs.h"
+#include "pool2d_shifts.h"
 
 namespace cnnops::CNNOPS_TARGET {
-
-// As many taps take as long as adding window by window.
-inline constexpr int64_t kMostShifts = 25;
 
 inline bool has_shifts(const Pool2dProblem& problem, const MaxPool2dTensors& tensors) {
   const Pool2dShape& shape = problem.shape;

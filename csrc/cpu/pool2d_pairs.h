@@ -224,15 +224,4 @@ class PoolPairs {
   Second* second_;
 };
 
-// A pooling in pairs, or as a fold.
-template <class Second, class Op>
-void pool_forward(const Pool2dProblem& problem, const Op& op,
-                  const PoolTensors<typename Op::A>& tensors, const Execution& execution) {
-  with_storage_of<typename Op::A>(problem.dtype, [&]<class T>() {
-    using Pairs = PoolPairs<Op, T, Second>;
-    if (Pairs::supports(problem, tensors)) return Pairs(problem, op, tensors).run(execution);
-    pool(problem, PoolWindows::forward(problem.shape), op, tensors, execution);
-  });
-}
-
 }  // namespace cnnops::CNNOPS_TARGET

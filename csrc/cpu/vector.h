@@ -290,6 +290,24 @@ CNNOPS_INLINE Vec<A> where_bytes_are(uint8_t byte, const uint8_t* bytes, Vec<A> 
   return bit_cast<Vec<A>>(bit_cast<Ints<A>>(value) & mask);
 }
 
+// `value` in the lanes whose bits are set, else `other`.
+template <class A>
+CNNOPS_INLINE Vec<A> where_set(uint16_t bits, Vec<A> value, Vec<A> other) {
+#if defined(CNNOPS_AVX512)
+  if constexpr (sizeof(A) == 4) {
+    return bit_cast<Vec<A>>(
+        _mm512_mask_mov_ps(bit_cast<__m512>(other), bits, bit_cast<__m512>(value)));
+  } else {
+    return bit_cast<Vec<A>>(
+        _mm512_mask_mov_pd(bit_cast<__m512d>(other), __mmask8(bits), bit_cast<__m512d>(value)));
+  }
+#else
+  Ints<A> of_lane;
+  for (int64_t i = 0; i < lanes<A>; ++i) of_lane[i] = Int<A>(1) << i;
+  return (splat_int<A>(bits) & of_lane) != 0 ? value : other;
+#endif
+}
+
 // ---- loads and stores of lanes<A> elements of storage type T, unaligned ----
 
 template <class T>
