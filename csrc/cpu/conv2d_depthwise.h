@@ -3,6 +3,7 @@
 
 #include "conv2d_depthwise_maps.h"
 #include "conv2d_depthwise_pixels.h"
+#include "conv2d_depthwise_shifts.h"
 #include "conv2d_depthwise_small_maps.h"
 #include "conv2d_depthwise_weight_grad.h"
 
@@ -40,6 +41,8 @@ class Depthwise {
       return visit_depthwise_weight_grad<T>(problem, tensors, visit);
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     if (problem.channels_last) return visit(PixelCorrelation<T>(problem, operands));
+    if (ShiftedCorrelation<T>::supports(problem))
+      return visit(ShiftedCorrelation<T>(problem, operands));
     if (SmallMapCorrelation<T>::supports(problem))
       return visit(SmallMapCorrelation<T>(problem, operands));
     visit_map_correlations(problem, operands, visit);

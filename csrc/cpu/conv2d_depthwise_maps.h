@@ -331,17 +331,6 @@ class MapCorrelation {
     }
   }
 
-  // Image and channel of one map after another.
-  struct MapIndex {
-    int64_t image, channel, channels;
-
-    MapIndex(int64_t map, int64_t channels)
-        : image(map / channels), channel(map % channels), channels(channels) {}
-    void next() {
-      if (++channel == channels) ++image, channel = 0;
-    }
-  };
-
   Band<T> band(const Scratch& scratch, int64_t index) const {
     return {layout_, scratch.bands + index * layout_.size<A>()};
   }

@@ -38,6 +38,17 @@ CNNOPS_INLINE auto accumulators(T* data) {
   }
 }
 
+// Image and channel of one map after another.
+struct MapIndex {
+  int64_t image, channel, channels;
+
+  MapIndex(int64_t map, int64_t channels)
+      : image(map / channels), channel(map % channels), channels(channels) {}
+  void next() {
+    if (++channel == channels) ++image, channel = 0;
+  }
+};
+
 // So many elements along an axis, so far apart.
 struct Extent {
   int64_t count, step;

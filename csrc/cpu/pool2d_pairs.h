@@ -7,6 +7,7 @@
 #include "ahead.h"
 #include "blocking.h"
 #include "pool2d_walk.h"
+#include "shifts.h"
 #include "vector_pairs.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -14,12 +15,6 @@ namespace cnnops::CNNOPS_TARGET {
 // Windows of two columns, side by side and one below the other without gaps.
 inline bool has_pairs(const Pool2dProblem& problem) {
   return !problem.channels_last && problem.shape.kernel.w == 2 && windows_tile(problem.shape);
-}
-
-// Whether maps lie in memory without gaps, one after another.
-inline bool is_dense(const Strides4& stride, int64_t channels, Pair map) {
-  return stride.w == 1 && stride.h == map.w && stride.c == map.h * map.w &&
-         stride.n == channels * map.h * map.w;
 }
 
 // Whether all that a gradient's functor reads lies so.

@@ -9,6 +9,7 @@
 
 #include "pool2d_lanes.h"
 #include "pool2d_pairs.h"
+#include "shifts.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -20,43 +21,6 @@ inline bool keeps_size(const Pool2dShape& shape) {
   return shape.stride.h == 1 && shape.stride.w == 1 && shape.output.h == shape.input.h &&
          shape.output.w == shape.input.w;
 }
-
-// The taps of a map's windows.
-template <class A>
-class Shifts {
- public:
-  explicit Shifts(const Pool2dShape& shape) : taps(shape.kernel.h * shape.kernel.w) {
-    const WindowGrid grid = window_grid(shape);
-    for (int64_t tap = 0; tap < taps; ++tap) find_tap(grid, tap);
-  }
-
-  // From a window to its last sample, and as far back to its first.
-  int64_t reach() const { return distance[taps - 1]; }
-
-  int64_t taps;
-  int64_t distance[kMostShifts];                         // from a window to its sample
-  uint16_t bits[kMostShifts][kMostShiftedVectors] = {};  // lanes whose sample lies in the map
-
- private:
-  void find_tap(const WindowGrid& grid, int64_t tap) {
-    const int64_t down = tap / grid.w.kernel * grid.h.dilation - grid.h.padding;
-    const int64_t right = tap % grid.w.kernel * grid.w.dilation - grid.w.padding;
-    const int64_t width = grid.w.input;
-    distance[tap] = down * width + right;
-    const int64_t first = larger<int64_t>(0, -right), last = smaller(width, width - right);
-    const int64_t rows = smaller(grid.h.input, grid.h.input - down);
-    for (int64_t y = larger<int64_t>(0, -down); y < rows; ++y)
-      set_bits(bits[tap], y * width + first, y * width + last);
-  }
-
-  static void set_bits(uint16_t* bits, int64_t first, int64_t last) {
-    while (first < last) {
-      const int64_t lane = first % lanes<A>, count = smaller(lanes<A> - lane, last - first);
-      bits[first / lanes<A>] |= uint16_t(((1u << count) - 1u) << lane);
-      first += count;
-    }
-  }
-};
 
 // What a functor wants to know of every window of a map.
 template <class Op>
@@ -120,7 +84,7 @@ class PoolShifts {
 
   PoolShifts(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors)
       : op_(op),
-        shifts_(problem.shape),
+        shifts_(window_grid(problem.shape)),
         windows_(op, problem.shape),
         maps_(problem.shape.batch * problem.shape.channels),
         size_(problem.shape.input.h * problem.shape.input.w),
@@ -245,7 +209,7 @@ class PoolShifts {
   }
 
   const Op op_;
-  const Shifts<A> shifts_;
+  const Shifts<A, kMostShifts, kMostShiftedVectors> shifts_;
   const ShiftedWindows<Op> windows_;
   const int64_t maps_, size_;
   const T* source_;

@@ -21,6 +21,16 @@ CNNOPS_INLINE V alternate_lanes(V a, V b, std::integer_sequence<int, kLane...>) 
 template <class A>
 using LaneSequence = std::make_integer_sequence<int, int(lanes<A>)>;
 
+template <int kFirst, class V, int... kLane>
+CNNOPS_INLINE V following_lanes(V a, V b, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(a, b, (kFirst + kLane)...);
+}
+// The lanes from kFirst on of the two vectors, one behind the other.
+template <class A, int kFirst>
+CNNOPS_INLINE Vec<A> join_lanes(Vec<A> a, Vec<A> b) {
+  return following_lanes<kFirst>(a, b, LaneSequence<A>{});
+}
+
 // The lanes 0, 2, 4, ... (1, 3, 5, ...) of the two vectors, one behind the other.
 template <class A>
 CNNOPS_INLINE Vec<A> even(Vec<A> a, Vec<A> b) {
