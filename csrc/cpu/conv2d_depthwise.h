@@ -41,8 +41,7 @@ class Depthwise {
       return visit_depthwise_weight_grad<T>(problem, tensors, visit);
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     if (problem.channels_last) return visit(PixelCorrelation<T>(problem, operands));
-    if (ShiftedCorrelation<T>::supports(problem))
-      return visit(ShiftedCorrelation<T>(problem, operands));
+    if (ShiftedMap<T>::supports(problem)) return visit(ShiftedCorrelation<T>(problem, operands));
     if (SmallMapCorrelation<T>::supports(problem))
       return visit(SmallMapCorrelation<T>(problem, operands));
     visit_map_correlations(problem, operands, visit);

@@ -37,18 +37,12 @@ class MapProducts {
     for (int64_t lane = 0; lane < block.count; ++lane) {
       for (int64_t tap = 0; tap < taps(); ++tap)
         to.data[tap * to.row + lane] +=
-            sum_of(load(scratch.sums + (lane * taps() + tap) * lanes<A>));
+            sum_of<A>(load(scratch.sums + (lane * taps() + tap) * lanes<A>));
     }
   }
 
  private:
   int64_t taps() const { return operands_.shape.kernel.h * operands_.shape.kernel.w; }
-
-  static A sum_of(Vec<A> values) {
-    A sum = 0;
-    for (int64_t lane = 0; lane < lanes<A>; ++lane) sum += values[lane];
-    return sum;
-  }
 
   // Adds the rows and columns of all maps that start at (p, q) of grad_output.
   void add_window(const ProductBlock& block, int64_t p, int64_t q, const Scratch& scratch) const {

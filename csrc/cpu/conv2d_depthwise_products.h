@@ -46,6 +46,14 @@ CNNOPS_INLINE void visit_taps(Range rows, Range columns, int64_t kernel_columns,
   visit(list);
 }
 
+// The sum of all lanes.
+template <class A>
+A sum_of(Vec<A> values) {
+  A sum = 0;
+  for (int64_t lane = 0; lane < lanes<A>; ++lane) sum += values[lane];
+  return sum;
+}
+
 // The operands of a weight gradient, and the correlation whose windows are summed.
 template <class T>
 struct DepthwiseProducts {

@@ -5,6 +5,7 @@
 #include "blocking.h"
 #include "conv2d_depthwise_map_products.h"
 #include "conv2d_depthwise_pixel_products.h"
+#include "conv2d_depthwise_shifted_products.h"
 #include "conv2d_depthwise_small_map_products.h"
 #include "conv2d_depthwise_square_products.h"
 
@@ -84,6 +85,8 @@ void visit_depthwise_weight_grad(const Conv2dProblem& problem, const Conv2dTenso
     return visit(DepthwiseWeightGrad<T, SquareProducts<T>>(operands, grad_weight));
   if (problem.channels_last)
     return visit(DepthwiseWeightGrad<T, PixelProducts<T>>(operands, grad_weight));
+  if (ShiftedMap<T>::supports(problem))
+    return visit(DepthwiseWeightGrad<T, ShiftedProducts<T>>(operands, grad_weight));
   if (has_small_maps<Accumulate<T>>(shape, shape.output))
     return visit(DepthwiseWeightGrad<T, SmallMapProducts<T>>(operands, grad_weight));
   visit(DepthwiseWeightGrad<T, MapProducts<T>>(operands, grad_weight));

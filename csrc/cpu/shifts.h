@@ -32,18 +32,26 @@ class Shifts {
   void find_tap(const WindowGrid& grid, int64_t tap) {
     const int64_t down = tap / grid.w.kernel * grid.h.dilation - grid.h.padding;
     const int64_t right = tap % grid.w.kernel * grid.w.dilation - grid.w.padding;
-    const int64_t width = grid.w.input;
+    const int64_t width = grid.w.input, size = grid.h.input * width;
     distance[tap] = down * width + right;
-    const int64_t first = larger<int64_t>(0, -right), last = smaller(width, width - right);
-    const int64_t rows = smaller(grid.h.input, grid.h.input - down);
-    for (int64_t y = larger<int64_t>(0, -down); y < rows; ++y)
-      set_bits(bits[tap], y * width + first, y * width + last);
+    uint16_t* const of = bits[tap];
+    for (int64_t v = 0; v < size / lanes<A>; ++v) of[v] = lane_bits(lanes<A>);
+    if (size % lanes<A> > 0) of[size / lanes<A>] = lane_bits(size % lanes<A>);
+    clear(of, 0, smaller(size, -down * width));
+    clear(of, larger<int64_t>(0, size - down * width), size);
+    for (int64_t row = 0; row < size; row += width) {
+      clear(of, row, row + smaller(width, -right));
+      clear(of, row + larger<int64_t>(0, width - right), row + width);
+    }
   }
 
-  static void set_bits(uint16_t* bits, int64_t first, int64_t last) {
+  static uint16_t lane_bits(int64_t count) { return uint16_t((1u << count) - 1u); }
+
+  // The bits [first, last), if there are any.
+  static void clear(uint16_t* bits, int64_t first, int64_t last) {
     while (first < last) {
       const int64_t lane = first % lanes<A>, count = smaller(lanes<A> - lane, last - first);
-      bits[first / lanes<A>] |= uint16_t(((1u << count) - 1u) << lane);
+      bits[first / lanes<A>] &= uint16_t(~(lane_bits(count) << lane));
       first += count;
     }
   }
