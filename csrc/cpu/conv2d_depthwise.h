@@ -1,9 +1,9 @@
 // Algorithm "depthwise": one filter a channel, without any gathering of patches.
 #pragma once
 
+#include "conv2d_depthwise_direct_maps.h"
 #include "conv2d_depthwise_maps.h"
 #include "conv2d_depthwise_pixels.h"
-#include "conv2d_depthwise_shifts.h"
 #include "conv2d_depthwise_small_maps.h"
 #include "conv2d_depthwise_weight_grad.h"
 
@@ -41,9 +41,12 @@ class Depthwise {
       return visit_depthwise_weight_grad<T>(problem, tensors, visit);
     const CorrelationOperands<T> operands = correlation_operands<T>(problem, tensors);
     if (problem.channels_last) return visit(PixelCorrelation<T>(problem, operands));
-    if (ShiftedMap<T>::supports(problem)) return visit(ShiftedCorrelation<T>(problem, operands));
+    if (ShiftedMap<T>::supports(problem))
+      return visit(DirectMapCorrelation<T, ShiftedMap<T>>(problem, operands));
     if (SmallMapCorrelation<T>::supports(problem))
       return visit(SmallMapCorrelation<T>(problem, operands));
+    if (problem.pass == Conv2dPass::kForward && HalvedMap<T>::supports(problem))
+      return visit(DirectMapCorrelation<T, HalvedMap<T>>(problem, operands));
     visit_map_correlations(problem, operands, visit);
   }
 };

@@ -7,14 +7,14 @@
 #pragma once
 
 #include "ahead.h"
-#include "operands.h"
+#include "conv2d_depthwise_readable_maps.h"
 #include "shifts.h"
 #include "vector_pairs.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
 template <class T>
-class ShiftedMap {
+class ShiftedMap : public ReadableMaps<T> {
  public:
   using A = Accumulate<T>;
 
@@ -33,47 +33,28 @@ class ShiftedMap {
 #endif
   }
 
-  // All maps of the tensor have this stride.
   ShiftedMap(const Conv2dShape& shape, const Strides4& stride)
-      : size(shape.input.h * shape.input.w),
-        maps(shape.batch * shape.groups),
+      : ReadableMaps<T>(shape, stride, round_up(shape.input.w + lanes<A>, lanes<A>) + 2 * lanes<A>),
         shifts_(window_grid(shape)),
-        stride_(stride),
-        width_(shape.input.w),
-        is_dense_(is_dense(stride, shape.groups, shape.input)) {}
+        size_(shape.input.h * shape.input.w),
+        width_(shape.input.w) {}
 
-  const int64_t size, maps;  // samples, and how many there are
-
-  T* take(Arena& arena) const { return arena.take<T>(size + 2 * margin()); }
-
-  // A map that may be read beyond its ends: where it lies in the tensor, or in a copy.
-  const T* map(const T* tensor, const MapIndex& index, T* copy) const {
-    const T* const samples = tensor + at(stride_, index.image, index.channel, 0, 0);
-    const int64_t first = (index.image * index.channels + index.channel) * size;
-    const bool has_room = first >= margin() && first + size + margin() <= maps * size;
-    if (is_dense_ && has_room) return samples;
-    for (int64_t i = 0; i < size; ++i)
-      copy[margin() + i] = samples[i / width_ * stride_.h + i % width_ * stride_.w];
-    return copy + margin();
-  }
-
-  // use(i, samples) for every vector of a map, with the samples of the nine taps of results i and on.
+  // use(i, count, samples) for every vector of a map, with the samples of the nine taps of the results i
+  // and on; `count` of them are left.
   template <class Use>
   CNNOPS_INLINE void visit(const T* map, Use use) const {
     const uint16_t* const bits = shifts_.bits[0];
-    const int64_t first_row = smaller(width_, size), last_row = size - width_ - lanes<A>;
+    const int64_t size = size_, first_row = smaller(width_, size);
+    const int64_t last_row = size - width_ - lanes<A>;
     Row rows[3] = {Row(map - width_), Row(map), Row(map + width_)};
     int64_t i = 0;
-    for (; i < first_row; i += lanes<A>) visit_vector<EdgeBits>(bits, i, rows, use);
-    for (; i <= last_row; i += lanes<A>) visit_vector<InnerBits>(bits, i, rows, use);
-    for (; i < size; i += lanes<A>) visit_vector<EdgeBits>(bits, i, rows, use);
+    for (; i < first_row; i += lanes<A>) visit_vector<EdgeBits>(bits, i, size - i, rows, use);
+    for (; i <= last_row; i += lanes<A>) visit_vector<InnerBits>(bits, i, size - i, rows, use);
+    for (; i < size; i += lanes<A>) visit_vector<EdgeBits>(bits, i, size - i, rows, use);
   }
 
  private:
   static constexpr int64_t kMostVectors = 1024;
-
-  // Elements that vectors read before and behind a map.
-  int64_t margin() const { return round_up(width_ + lanes<A>, lanes<A>) + 2 * lanes<A>; }
 
   // The vectors of samples at one distance: those before, at and behind the one in turn.
   struct Row {
@@ -114,7 +95,8 @@ class ShiftedMap {
   };
 
   template <class Bits, class Use>
-  CNNOPS_INLINE static void visit_vector(const uint16_t* bits, int64_t i, Row* rows, Use use) {
+  CNNOPS_INLINE static void visit_vector(const uint16_t* bits, int64_t i, int64_t count, Row* rows,
+                                         Use use) {
     fetch_page_ahead(rows[1].next);
     Vec<A> samples[9];
 #pragma GCC unroll 3
@@ -124,15 +106,13 @@ class ShiftedMap {
       samples[3 * r + 1] = of.samples(rows[r].at);
       samples[3 * r + 2] = where_set<A>(of.right, rows[r].right(), Vec<A>{});
     }
-    use(i, samples);
+    use(i, count, samples);
 #pragma GCC unroll 3
     for (int r = 0; r < 3; ++r) rows[r].advance();
   }
 
   const Shifts<A, 9, kMostVectors> shifts_;
-  const Strides4 stride_;
-  const int64_t width_;
-  const bool is_dense_;
+  const int64_t size_, width_;
 };
 
 }  // namespace cnnops::CNNOPS_TARGET

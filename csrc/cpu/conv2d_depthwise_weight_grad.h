@@ -3,9 +3,9 @@
 #pragma once
 
 #include "blocking.h"
+#include "conv2d_depthwise_direct_map_products.h"
 #include "conv2d_depthwise_map_products.h"
 #include "conv2d_depthwise_pixel_products.h"
-#include "conv2d_depthwise_shifted_products.h"
 #include "conv2d_depthwise_small_map_products.h"
 #include "conv2d_depthwise_square_products.h"
 
@@ -86,9 +86,12 @@ void visit_depthwise_weight_grad(const Conv2dProblem& problem, const Conv2dTenso
   if (problem.channels_last)
     return visit(DepthwiseWeightGrad<T, PixelProducts<T>>(operands, grad_weight));
   if (ShiftedMap<T>::supports(problem))
-    return visit(DepthwiseWeightGrad<T, ShiftedProducts<T>>(operands, grad_weight));
+    return visit(
+        DepthwiseWeightGrad<T, DirectMapProducts<T, ShiftedMap<T>>>(operands, grad_weight));
   if (has_small_maps<Accumulate<T>>(shape, shape.output))
     return visit(DepthwiseWeightGrad<T, SmallMapProducts<T>>(operands, grad_weight));
+  if (HalvedMap<T>::supports(problem))
+    return visit(DepthwiseWeightGrad<T, DirectMapProducts<T, HalvedMap<T>>>(operands, grad_weight));
   visit(DepthwiseWeightGrad<T, MapProducts<T>>(operands, grad_weight));
 }
 

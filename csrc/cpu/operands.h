@@ -42,8 +42,9 @@ CNNOPS_INLINE auto accumulators(T* data) {
 struct MapIndex {
   int64_t image, channel, channels;
 
-  MapIndex(int64_t map, int64_t channels)
-      : image(map / channels), channel(map % channels), channels(channels) {}
+  MapIndex(int64_t image, int64_t channel, int64_t channels)
+      : image(image), channel(channel), channels(channels) {}
+  MapIndex(int64_t map, int64_t channels) : MapIndex(map / channels, map % channels, channels) {}
   void next() {
     if (++channel == channels) ++image, channel = 0;
   }

@@ -14,6 +14,9 @@ inline bool is_dense(const Strides4& stride, int64_t channels, Pair map) {
          stride.n == channels * map.h * map.w;
 }
 
+// Bits of the first lanes.
+CNNOPS_INLINE uint16_t lane_bits(int64_t count) { return uint16_t((1u << count) - 1u); }
+
 template <class A, int64_t kMostTaps, int64_t kMostVectors>
 class Shifts {
  public:
@@ -44,8 +47,6 @@ class Shifts {
       clear(of, row + larger<int64_t>(0, width - right), row + width);
     }
   }
-
-  static uint16_t lane_bits(int64_t count) { return uint16_t((1u << count) - 1u); }
 
   // The bits [first, last), if there are any.
   static void clear(uint16_t* bits, int64_t first, int64_t last) {

@@ -1,17 +1,20 @@
-// Depthwise correlation of contiguous maps straight from memory (conv2d_depthwise_shifted_map.h).
+// Depthwise correlation of contiguous maps straight from memory: Maps is a ShiftedMap or a HalvedMap.
 #pragma once
 
+#include "conv2d_depthwise_halved_map.h"
 #include "conv2d_depthwise_shifted_map.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
-template <class T>
-class ShiftedCorrelation {
+template <class T, class Maps>
+class DirectMapCorrelation {
  public:
   using A = Accumulate<T>;
 
-  ShiftedCorrelation(const Conv2dProblem& problem, const CorrelationOperands<T>& operands)
-      : operands_(operands), maps_(problem.shape, operands.source_stride) {
+  DirectMapCorrelation(const Conv2dProblem& problem, const CorrelationOperands<T>& operands)
+      : operands_(operands),
+        maps_(problem.shape, operands.source_stride),
+        size_(problem.shape.output.h * problem.shape.output.w) {
     if (problem.pass == Conv2dPass::kInputGrad) rotate(operands_.filter);
   }
 
@@ -22,14 +25,15 @@ class ShiftedCorrelation {
   void run(const Execution& execution) const {
     const ScratchBySlot scratch(execution, Arena(),
                                 [&](Arena& arena) { return maps_.take(arena); });
-    parallel_ranges(execution, maps_.maps, [&](int64_t first, int64_t last, int64_t slot) {
-      T* const copy = scratch(slot);
-      MapIndex index(first, operands_.groups);
-      for (int64_t map = first; map < last; ++map, index.next()) {
-        correlate(maps_.map(operands_.source, index, copy), index.channel,
-                  operands_.result + map * maps_.size, (last - map) * maps_.size);
-      }
-    });
+    parallel_ranges(execution, operands_.batch * operands_.groups,
+                    [&](int64_t first, int64_t last, int64_t slot) {
+                      T* const copy = scratch(slot);
+                      MapIndex index(first, operands_.groups);
+                      for (int64_t map = first; map < last; ++map, index.next()) {
+                        correlate(maps_.map(operands_.source, index, copy), index.channel,
+                                  operands_.result + map * size_, (last - map) * size_);
+                      }
+                    });
   }
 
  private:
@@ -55,18 +59,20 @@ class ShiftedCorrelation {
                                        int64_t room) const {
     Vec<A> filter[9];
     for (int t = 0; t < 9; ++t) filter[t] = splat<A>(taps[t]);
-    const int64_t size = maps_.size;
-    maps_.visit(map, [&](int64_t i, const Vec<A>* samples) __attribute__((always_inline)) {
-      fetch_page_ahead_to_write(to + i);
-      Vec<A> sum = splat<A>(bias);
+    maps_.visit(
+        map, [&](int64_t i, int64_t count, const Vec<A>* samples) __attribute__((always_inline)) {
+          fetch_page_ahead_to_write(to + i);
+          Vec<A> sum = splat<A>(bias);
 #pragma GCC unroll 9
-      for (int t = 0; t < 9; ++t) sum = multiply_add<A>(samples[t], filter[t], sum);
-      i + lanes<A> <= room ? store(to + i, sum) : store_partial(to + i, sum, size - i);
-    });
+          for (int t = 0; t < 9; ++t) sum = multiply_add<A>(samples[t], filter[t], sum);
+          i + lanes<A> <= room ? store(to + i, sum)
+                               : store_partial(to + i, sum, smaller(lanes<A>, count));
+        });
   }
 
   CorrelationOperands<T> operands_;
-  const ShiftedMap<T> maps_;
+  const Maps maps_;
+  const int64_t size_;  // of a map of results
 };
 
 }  // namespace cnnops::CNNOPS_TARGET
