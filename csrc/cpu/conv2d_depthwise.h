@@ -45,7 +45,7 @@ class Depthwise {
       return visit(DirectMapCorrelation<T, ShiftedMap<T>>(problem, operands));
     if (SmallMapCorrelation<T>::supports(problem))
       return visit(SmallMapCorrelation<T>(problem, operands));
-    if (problem.pass == Conv2dPass::kForward && HalvedMap<T>::supports(problem))
+    if (HalvedMap<T>::supports(problem))
       return visit(DirectMapCorrelation<T, HalvedMap<T>>(problem, operands));
     visit_map_correlations(problem, operands, visit);
   }

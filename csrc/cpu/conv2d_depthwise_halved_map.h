@@ -13,26 +13,20 @@ class HalvedMap : public ReadableMaps<T> {
  public:
   using A = Accumulate<T>;
 
-  // Where masks cost nothing, and rows of results fill most of a vector.
+  // Where rows of results fill most of a vector, and padding beside no sample but the first and the last.
   static bool supports(const Conv2dProblem& problem) {
-#if defined(CNNOPS_AVX512)
     const Conv2dShape& shape = problem.shape;
-    const auto is = [](Pair pair, int64_t value) { return pair.h == value && pair.w == value; };
-    return !problem.channels_last && is(shape.kernel, 3) && is(shape.stride, 2) &&
-           is(shape.dilation, 1) && shape.padding.top == 1 && shape.padding.left == 1 &&
-           2 * (shape.output.w - 1) < shape.input.w && 4 * shape.output.w >= 3 * lanes<A> &&
-           shape.output.w <= kMostVectors * lanes<A>;
-#else
-    return false;
-#endif
+    return problem.pass != Conv2dPass::kInputGrad && can_read_maps(problem) &&
+           has_size(shape, 3, 2) && 2 * (shape.output.w - 1) < shape.input.w &&
+           4 * shape.output.w >= 3 * lanes<A> && shape.output.w <= kMostVectors * lanes<A>;
   }
 
   HalvedMap(const Conv2dShape& shape, const Strides4& stride)
       : ReadableMaps<T>(shape, stride, 2 * lanes<A>), input_(shape.input), output_(shape.output) {
     for (int64_t i = 0; i < divide_up(output_.w, lanes<A>); ++i) {
-      const int64_t columns = input_.w - 2 * i * lanes<A>;
-      even_[i] = lane_bits(smaller(lanes<A>, divide_up(columns, 2)));
-      odd_[i] = lane_bits(smaller(lanes<A>, columns / 2));
+      const int64_t columns = input_.w - 2 * i * lanes<A>, results = output_.w - i * lanes<A>;
+      all_[i] = lane_bits(smaller(lanes<A>, results));
+      right_[i] = lane_bits(smaller(lanes<A>, smaller(results, columns / 2)));
     }
   }
 
@@ -50,16 +44,17 @@ class HalvedMap : public ReadableMaps<T> {
         rows[r] = y >= 0 && y < input_.h ? map + y * input_.w : kNoSamples;
       }
       for (int64_t q = 0; q < columns; q += lanes<A>) {
-        const uint16_t even_bits = even_[q / lanes<A>], odd_bits = odd_[q / lanes<A>];
+        const uint16_t all_bits = all_[q / lanes<A>], right_bits = right_[q / lanes<A>];
         Vec<A> samples[9];
 #pragma GCC unroll 3
         for (int r = 0; r < 3; ++r) {
           const T* const from = rows[r] + 2 * q;
           if (r > 0) fetch_page_ahead(from), fetch_page_ahead(from + lanes<A>);
           const Vec<A> low = load(from), high = load(from + lanes<A>);
-          const Vec<A> right = where_set<A>(odd_bits, odd<A>(low, high), Vec<A>{});
-          samples[3 * r] = join_lanes<A, int(lanes<A>) - 1>(before[r], right);
-          samples[3 * r + 1] = where_set<A>(even_bits, even<A>(low, high), Vec<A>{});
+          const Vec<A> right = where_set<A>(right_bits, odd<A>(low, high), Vec<A>{});
+          const Vec<A> left = join_lanes<A, int(lanes<A>) - 1>(before[r], right);
+          samples[3 * r] = where_set<A>(all_bits, left, Vec<A>{});
+          samples[3 * r + 1] = where_set<A>(all_bits, even<A>(low, high), Vec<A>{});
           samples[3 * r + 2] = right;
           before[r] = right;
         }
@@ -74,7 +69,8 @@ class HalvedMap : public ReadableMaps<T> {
   static constexpr T kNoSamples[2 * kMostVectors * lanes<A>] = {};
 
   const Pair input_, output_;
-  uint16_t even_[kMostVectors], odd_[kMostVectors];  // lanes whose samples lie in the row
+  uint16_t all_[kMostVectors],
+      right_[kMostVectors];  // lanes of results; with a sample on the right
 };
 
 }  // namespace cnnops::CNNOPS_TARGET

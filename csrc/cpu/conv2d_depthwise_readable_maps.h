@@ -6,6 +6,18 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
+// Whether maps are contiguous, and vectors wide enough that reading them so is faster than from bands.
+inline bool can_read_maps(const Conv2dProblem& problem) {
+  return !problem.channels_last && CNNOPS_VECTOR_BYTES > 16;
+}
+
+// Whether a filter is square, of so many taps so far apart, and starts one sample before the map.
+inline bool has_size(const Conv2dShape& shape, int64_t kernel, int64_t stride) {
+  const auto is = [](Pair pair, int64_t value) { return pair.h == value && pair.w == value; };
+  return is(shape.kernel, kernel) && is(shape.stride, stride) && is(shape.dilation, 1) &&
+         shape.padding.top == 1 && shape.padding.left == 1;
+}
+
 template <class T>
 class ReadableMaps {
  public:

@@ -18,19 +18,14 @@ class ShiftedMap : public ReadableMaps<T> {
  public:
   using A = Accumulate<T>;
 
-  // Where masks cost nothing.
+  // Where masks cost something, only dw is faster than from bands.
   static bool supports(const Conv2dProblem& problem) {
-#if defined(CNNOPS_AVX512)
+    const bool is_worthwhile = kHasLaneMasks || problem.pass == Conv2dPass::kWeightGrad;
     const Conv2dShape& shape = problem.shape;
     const int64_t samples = shape.input.h * shape.input.w;
-    const auto is = [](Pair pair, int64_t value) { return pair.h == value && pair.w == value; };
-    return !problem.channels_last && is(shape.kernel, 3) && is(shape.stride, 1) &&
-           is(shape.dilation, 1) && shape.padding.top == 1 && shape.padding.left == 1 &&
+    return is_worthwhile && can_read_maps(problem) && has_size(shape, 3, 1) &&
            shape.output.h == shape.input.h && shape.output.w == shape.input.w &&
            2 * samples >= lanes<A> && samples <= kMostVectors * lanes<A>;
-#else
-    return false;
-#endif
   }
 
   ShiftedMap(const Conv2dShape& shape, const Strides4& stride)

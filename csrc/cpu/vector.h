@@ -290,6 +290,13 @@ CNNOPS_INLINE Vec<A> where_bytes_are(uint8_t byte, const uint8_t* bytes, Vec<A> 
   return bit_cast<Vec<A>>(bit_cast<Ints<A>>(value) & mask);
 }
 
+// Whether where_set costs nothing.
+#if defined(CNNOPS_AVX512)
+inline constexpr bool kHasLaneMasks = true;
+#else
+inline constexpr bool kHasLaneMasks = false;
+#endif
+
 // `value` in the lanes whose bits are set, else `other`.
 template <class A>
 CNNOPS_INLINE Vec<A> where_set(uint16_t bits, Vec<A> value, Vec<A> other) {
