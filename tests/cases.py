@@ -181,6 +181,7 @@ DEPTHWISE_CASES = [
     ConvCase("vector_wide_maps", (2, 20, 7, 7), (20, 1, 3, 3), padding=_p(1), groups=20),
     ConvCase("halved", (2, 5, 27, 25), (5, 1, 3, 3), (2, 2), _p(1), groups=5),
     ConvCase("halved_wide", (3, 2, 8, 70), (2, 1, 3, 3), (2, 2), (1, 0, 1, 0), groups=2),
+    ConvCase("halved_crop", (2, 3, 9, 29), (3, 1, 3, 3), (2, 2), (1, 0, 1, -3), groups=3),
     ConvCase("bands", (1, 2, 90, 130), (2, 1, 3, 3), padding=_p(1), groups=2),
     ConvCase("bands_many", (1, 2, 150, 120), (2, 1, 3, 3), padding=_p(1), groups=2),
     ConvCase("bands_stride", (1, 2, 131, 130), (2, 1, 3, 3), (2, 2), _p(1), groups=2),

@@ -36,7 +36,11 @@ LAYOUT_CASES = [
     case
     for case in CONV_CASES
     if case.name in ("cifar_downsample", "pointwise", "depthwise", "grouped_odd", "fully_connected")
-] + [case for case in DEPTHWISE_CASES if case.name in ("three_stride", "vector_wide_maps")]
+] + [
+    case
+    for case in DEPTHWISE_CASES
+    if case.name in ("three_stride", "vector_wide_maps", "halved", "halved_crop")
+]
 
 
 @lru_cache
@@ -281,6 +285,20 @@ def test_half_types_accumulate_in_float32(which, dtype, device):
         with forced(name):
             result = call(ops, which, case, x, w, None, g)
         assert (result == 3008).all()
+
+
+def test_weight_gradient_ignores_columns_without_a_window(device):
+    case = next(case for case in DEPTHWISE_CASES if case.name == "halved_crop")
+    tensors = {name: tensor.clone() for name, tensor in operands(case).items()}
+    covered = case.stride[1] * (case.output[3] - 1) - case.padding[2] + case.weight[3]
+    tensors["input"][..., covered:] = torch.inf
+    for dtype, memory_format in product(DTYPES, MEMORY_FORMATS):
+        moved = {
+            name: tensors[name].to(device, dtype).contiguous(memory_format=memory_format)
+            for name in READ["weight_grad"]
+        }
+        with forced("depthwise"):
+            assert call(ops, "weight_grad", case, **tensors | moved).isfinite().all()
 
 
 @pytest.mark.parametrize("memory_format", MEMORY_FORMATS)

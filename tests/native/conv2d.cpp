@@ -99,6 +99,8 @@ constexpr Case kCases[] = {
     {"depthwise_pairs_apart", 1, 16, 16, 16, {15, 16}, {3, 3}, {2, 2}, {2, 2}, around(2)},
     {"depthwise_pairs_cropped", 1, 16, 16, 16, {12, 13}, {3, 3}, {2, 2}, {1, 1}, {-1, 2, 1, -2}},
     {"depthwise_pairs_far", 1, 16, 16, 16, {14, 13}, {3, 3}, {2, 2}, {1, 1}, {-3, 1, -3, 2}},
+    {"depthwise_halved", 2, 5, 5, 5, {27, 25}, {3, 3}, {2, 2}, {1, 1}, around(1)},
+    {"depthwise_halved_crop", 2, 3, 3, 3, {9, 29}, {3, 3}, {2, 2}, {1, 1}, {1, 0, 1, -3}},
     {"depthwise_small_maps", 3, 83, 83, 83, {7, 6}, {3, 3}, {1, 1}, {1, 1}, around(1)},
     {"depthwise_small_maps_stride", 2, 40, 40, 40, {14, 15}, {3, 3}, {2, 2}, {1, 1}, around(1)},
     {"depthwise_small_maps_apart", 2, 24, 24, 24, {8, 7}, {2, 2}, {3, 3}, {1, 1}, around(0)},
