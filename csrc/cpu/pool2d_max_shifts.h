@@ -13,8 +13,7 @@ namespace cnnops::CNNOPS_TARGET {
 
 inline bool has_shifts(const Pool2dProblem& problem, const MaxPool2dTensors& tensors) {
   const Pool2dShape& shape = problem.shape;
-  return !problem.channels_last && shape.stride.h == 1 && shape.stride.w == 1 &&
-         shape.output.h == shape.input.h && shape.output.w == shape.input.w &&
+  return !problem.channels_last && keeps_size(shape) &&
          shape.kernel.h * shape.kernel.w <= kMostShifts &&
          is_dense(tensors.values.stride, shape.channels, shape.output) &&
          is_dense(tensors.offsets.stride, shape.channels, shape.output);
