@@ -34,10 +34,7 @@ class DirectMapProducts {
         add_map(map, scratch.copy, scratch.sums + i * kTaps * lanes<A>);
       }
     }
-    for (int64_t i = 0; i < block.count; ++i) {
-      for (int64_t tap = 0; tap < kTaps; ++tap)
-        to.data[tap * to.row + i] += sum_of<A>(load(scratch.sums + (i * kTaps + tap) * lanes<A>));
-    }
+    to.add(scratch.sums, block.count, kTaps);
   }
 
  private:

@@ -34,11 +34,7 @@ class MapProducts {
       for (int64_t q = 0; q < operands_.lattice.w.count; q += columns_.size)
         add_window(block, p, q, scratch);
     }
-    for (int64_t lane = 0; lane < block.count; ++lane) {
-      for (int64_t tap = 0; tap < taps(); ++tap)
-        to.data[tap * to.row + lane] +=
-            sum_of<A>(load(scratch.sums + (lane * taps() + tap) * lanes<A>));
-    }
+    to.add(scratch.sums, block.count, taps());
   }
 
  private:

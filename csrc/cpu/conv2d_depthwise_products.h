@@ -46,14 +46,6 @@ CNNOPS_INLINE void visit_taps(Range rows, Range columns, int64_t kernel_columns,
   visit(list);
 }
 
-// The sum of all lanes.
-template <class A>
-A sum_of(Vec<A> values) {
-  A sum = 0;
-  for (int64_t lane = 0; lane < lanes<A>; ++lane) sum += values[lane];
-  return sum;
-}
-
 // The operands of a weight gradient, and the correlation whose windows are summed.
 template <class T>
 struct DepthwiseProducts {
@@ -73,6 +65,21 @@ template <class A>
 struct TapSums {
   A* data;
   int64_t row;
+
+  // Adds those of [channel][tap], a vector each, lane by lane.
+  void add(const A* vectors, int64_t channels, int64_t taps) const {
+    for (int64_t channel = 0; channel < channels; ++channel) {
+      for (int64_t tap = 0; tap < taps; ++tap, vectors += lanes<A>)
+        data[tap * row + channel] += sum_of(vectors);
+    }
+  }
+
+ private:
+  static A sum_of(const A* vector) {
+    A sum = 0;
+    for (int64_t lane = 0; lane < lanes<A>; ++lane) sum += vector[lane];
+    return sum;
+  }
 };
 
 }  // namespace cnnops::CNNOPS_TARGET
