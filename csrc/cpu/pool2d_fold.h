@@ -6,8 +6,8 @@
 //   and the position of the first tap inside the map;
 // - State, start(constants, own): what a fold carries, in registers;
 // - step<sweep>(state, first, second, tap): takes a sample in. Gradients also take a vector of taps;
-// - kSweeps, and for two of them unsettled(state): whether the window has to be walked over again,
-//   as long as any window beside it has to;
+// - kSweeps, and for two of them unsettled(state): the lanes whose windows have to be walked over again,
+//   as those beside them are, too;
 // - value(state, constants), position(state): the results;
 // - kPrepares, and then preparation(row, column) and prepare(first, second, preparation): what is
 //   done to the samples at a source position once, before any window reads them;
@@ -83,7 +83,7 @@ class PoolFold {
       sweep<0, 1>(window_of(row, column), {}, state);
     });
     if constexpr (Op::kSweeps == 2) {
-      if (op_.unsettled(state[0])) {
+      if (any<A>(op_.unsettled(state[0]))) {
         for_parts([&](const Reach& row, const Reach& column) {
           sweep<1, 1>(window_of(row, column), {}, state);
         });
@@ -267,10 +267,10 @@ class PoolFold {
     start<kCount>(constants, place, next, states);
     sweep<0, kCount>(window, next, states);
     if constexpr (Op::kSweeps == 2) {
-      bool unsettled = false;
+      Ints<A> unsettled{};
 #pragma GCC unroll 4
       for (int64_t i = 0; i < kCount; ++i) unsettled |= op_.unsettled(states[i]);
-      if (unsettled) sweep<1, kCount>(window, next, states);
+      if (any<A>(unsettled)) sweep<1, kCount>(window, next, states);
     }
     finish<kCount>(constants, place, next, states, stream);
   }

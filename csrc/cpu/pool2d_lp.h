@@ -95,21 +95,22 @@ struct L2Forward : LPForwardOp<A> {
       state.scaled_sum = multiply_add<A>(scaled, scaled, state.scaled_sum);
     }
   }
-  CNNOPS_INLINE bool unsettled(const State& state) const { return any<A>(beyond(state)); }
+  // Sums outside the range, but for those of zeros.
+  CNNOPS_INLINE Ints<A> unsettled(const State& state) const {
+    const Ints<A> safe = (state.sum >= splat<A>(kLeast)) & (state.sum <= splat<A>(kMost));
+    return ~safe & (bit_cast<Ints<A>>(absolute<A>(bit_cast<Vec<A>>(state.bits))) != 0);
+  }
   CNNOPS_INLINE Vec<A> value(const State& state, const Constants& constants) const {
     const Vec<A> safe = square_root<A>(state.sum * constants.f);
+    const Ints<A> beyond = unsettled(state);
+    if (!any<A>(beyond)) return safe;
     const Vec<A> scaled = square_root<A>(state.scaled_sum * constants.f) / scale(state);
-    return beyond(state) ? scaled : safe;
+    return beyond ? scaled : safe;
   }
 
  private:
   static Vec<A> scale(const State& state) {
     return state.sum < splat<A>(kLeast) ? splat<A>(kUp) : splat<A>(kDown);
-  }
-  // Sums outside the range, but for those of zeros.
-  static Ints<A> beyond(const State& state) {
-    const Ints<A> safe = (state.sum >= splat<A>(kLeast)) & (state.sum <= splat<A>(kMost));
-    return ~safe & (bit_cast<Ints<A>>(absolute<A>(bit_cast<Vec<A>>(state.bits))) != 0);
   }
 };
 
@@ -135,7 +136,7 @@ struct AnyPowerForward : LPForwardOp<A> {
       state.sum += raise<A>(x / scale(state), p);
     }
   }
-  CNNOPS_INLINE bool unsettled(const State&) const { return true; }
+  CNNOPS_INLINE Ints<A> unsettled(const State&) const { return splat_int<A>(-1); }
   CNNOPS_INLINE Vec<A> value(const State& state, const Constants& constants) const {
     return raise<A>(state.sum * constants.f, 1 / p) * scale(state);
   }

@@ -10,21 +10,30 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
+// The first sweep looks for no NaN but in the sum of all samples, which is one if there is any. Infinities
+// can make it one too, and cost a second sweep.
 template <class Number>
 struct MaxForward : PoolOp<Number> {
   using A = Number;
+  static constexpr int kSweeps = 2;
   static constexpr A kBlank = -A(__builtin_inf());
 
   struct State {
-    Vec<A> max;
+    Vec<A> max, sum;
   };
-  CNNOPS_INLINE State start(auto, Vec<A>) const { return {splat<A>(-A(__builtin_inf()))}; }
-  template <int>
-  CNNOPS_INLINE void step(State& state, Vec<A> x, Vec<A>, int64_t) const {
-    // A NaN that is already there stays, since it compares false with everything.
-    const Vec<A> larger = x > state.max ? x : state.max;
-    state.max = x != x ? x : larger;
+  CNNOPS_INLINE State start(auto, Vec<A>) const {
+    return {splat<A>(-A(__builtin_inf())), Vec<A>{}};
   }
+  template <int kSweep>
+  CNNOPS_INLINE void step(State& state, Vec<A> x, Vec<A>, int64_t) const {
+    if constexpr (kSweep == 0) {
+      state.max = x > state.max ? x : state.max;
+      state.sum += x;
+    } else {
+      state.max = x != x ? x : state.max;
+    }
+  }
+  CNNOPS_INLINE Ints<A> unsettled(const State& state) const { return state.sum != state.sum; }
   CNNOPS_INLINE Vec<A> value(const State& state, auto) const { return state.max; }
 };
 
@@ -32,7 +41,7 @@ struct MaxForward : PoolOp<Number> {
 template <class Number>
 struct MaxForwardWithOffsets : PoolOp<Number> {
   using A = Number;
-  static constexpr int kResults = 2;
+  static constexpr int kResults = 2, kSweeps = 2;
   static constexpr A kBlank = -A(__builtin_inf());
 
   struct Constants {
@@ -42,18 +51,25 @@ struct MaxForwardWithOffsets : PoolOp<Number> {
     return {splat_int<A>(Int<A>(tap))};
   }
   struct State {
-    Vec<A> max;
+    Vec<A> max, sum;
     Ints<A> offset;
   };
   CNNOPS_INLINE State start(const Constants& constants, Vec<A>) const {
-    return {splat<A>(-A(__builtin_inf())), constants.first};
+    return {splat<A>(-A(__builtin_inf())), Vec<A>{}, constants.first};
   }
-  template <int>
+  template <int kSweep>
   CNNOPS_INLINE void step(State& state, Vec<A> x, Vec<A>, int64_t tap) const {
-    const Ints<A> wins = (x > state.max) | (x != x);
-    state.max = wins ? x : state.max;
-    state.offset = wins ? splat_int<A>(Int<A>(tap)) : state.offset;
+    const Ints<A> here = splat_int<A>(Int<A>(tap));
+    if constexpr (kSweep == 0) {
+      state.offset = x > state.max ? here : state.offset;
+      state.max = x > state.max ? x : state.max;
+      state.sum += x;
+    } else {
+      state.offset = x != x ? here : state.offset;
+      state.max = x != x ? x : state.max;
+    }
   }
+  CNNOPS_INLINE Ints<A> unsettled(const State& state) const { return state.sum != state.sum; }
   CNNOPS_INLINE Vec<A> value(const State& state, auto) const { return state.max; }
   CNNOPS_INLINE Vec<A> position(const State& state) const { return bit_cast<Vec<A>>(state.offset); }
 };

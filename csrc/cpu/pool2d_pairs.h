@@ -94,87 +94,59 @@ class PoolPairs {
     int64_t window, sample, rows;
   };
 
-  // body(row, constants) for every row of a map's windows.
-  template <class Body>
-  CNNOPS_INLINE void for_rows(int64_t map, const Constants& inside, const Constants& last_row,
-                              Body body) const {
-    const int64_t windows = shape_.output.h * shape_.output.w;
-    const int64_t size = shape_.input.h * shape_.input.w;
-    for (int64_t p = 0; p < shape_.output.h; ++p) {
-      const int64_t y = p * shape_.kernel.h;
-      const Row row{map * windows + p * shape_.output.w, map * size + y * shape_.input.w,
-                    smaller(shape_.kernel.h, shape_.input.h - y)};
-      body(row, p + 1 < shape_.output.h ? inside : last_row);
+  // Vectors may hang over the end of a row, and over that of the map where maps of the task follow. In a
+  // copy, whose members no store can change.
+  __attribute__((noinline)) void write_map(int64_t map, int64_t end, const Constants& inside,
+                                           const Constants& last_row) const {
+    const PoolPairs own = *this;
+    const Pair input = own.shape_.input, output = own.shape_.output;
+    const int64_t last = output.h - 1, height = own.shape_.kernel.h;
+    Row row{map * output.h * output.w, map * input.h * input.w, height};
+    for (int64_t p = 0; p < last; ++p) {
+      own.write_row(row, inside);
+      row.window += output.w, row.sample += height * input.w;
+    }
+    row.rows = smaller(height, input.h - last * height);
+    if (has_room_behind<A>(own.shape_, end - map - 1)) {
+      own.write_row(row, last_row);
+    } else {
+      own.write_end(row, last_row);
     }
   }
 
-  void write_map(int64_t map, int64_t end, const Constants& inside,
-                 const Constants& last_row) const {
-    if (has_room_behind<A>(shape_, end - map - 1))
-      return write_whole_vectors(map, inside, last_row);
-    const int64_t windows = shape_.output.h * shape_.output.w;
-    const int64_t size = shape_.input.h * shape_.input.w;
-    const int64_t elements = shape_.batch * shape_.channels * size;
-    for_rows(map, inside, last_row, [&](const Row& row, const Constants& constants) {
-      const int64_t last_sample = row.sample + (row.rows - 1) * shape_.input.w;
-      const int64_t room = smaller(end * windows - row.window, (elements - last_sample) / 2);
-      write_row(row, room, constants);
-    });
+  CNNOPS_INLINE void write_row(const Row& row, const Constants& constants) const {
+    for (int64_t q = 0; q < shape_.output.w; q += lanes<A>) write_windows(constants, row, q);
   }
 
-  // Vectors may hang over the end of the map. In a copy, whose members no store can change.
-  __attribute__((noinline)) void write_whole_vectors(int64_t map, const Constants& inside,
-                                                     const Constants& last_row) const {
-    const PoolPairs own = *this;
-    own.for_rows(map, inside, last_row, [&](const Row& row, const Constants& constants) {
-      const int64_t columns = own.shape_.output.w, width = own.shape_.input.w;
-      int64_t q = 0;
-      for (; q + lanes<A> < columns; q += 2 * lanes<A>)
-        own.template write_windows<2>(own.op_, constants, row, q, width);
-      if (q < columns) own.template write_windows<1>(own.op_, constants, row, q, width);
-    });
-  }
-
-  // `room` windows may be read and written from here on.
-  void write_row(Row row, int64_t room, Constants constants) const {
-    const Op op = op_;
-    const int64_t columns = shape_.output.w, width = shape_.input.w;
+  // The same with no element behind the row.
+  __attribute__((noinline)) void write_end(Row row, const Constants& constants) const {
+    const int64_t columns = shape_.output.w;
     int64_t q = 0;
-    for (; q < columns && q + lanes<A> <= room; q += lanes<A>)
-      write_windows<1>(op, constants, row, q, width);
-    for (; q < columns; q += lanes<A>)
-      write_some(op, constants, row, q, width, smaller(lanes<A>, columns - q));
+    for (; q + lanes<A> <= columns; q += lanes<A>) write_windows(constants, row, q);
+    if (q < columns) write_some(constants, row, q, columns - q);
   }
 
-  // kVectors vectors of windows from column q on.
-  template <int kVectors>
-  CNNOPS_INLINE void write_windows(const Op& op, const Constants& constants, const Row& row,
-                                   int64_t q, int64_t width) const {
-    State states[kVectors];
-    fold<kVectors>(op, constants, row, q, width, states, [](const T* from) {
+  // A vector of windows from column q on.
+  CNNOPS_INLINE void write_windows(const Constants& constants, const Row& row, int64_t q) const {
+    const State state = fold(constants, row, q, [](const T* from) {
       for (int64_t i = 0; i < 2 * lanes<A>; i += kLineElements<T>) fetch_page_ahead(from + i);
       return Samples{load(from), load(from + lanes<A>)};
     });
-#pragma GCC unroll 2
-    for (int i = 0; i < kVectors; ++i) {
-      const int64_t to = row.window + q + i * lanes<A>;
-      store(first_ + to, op.value(states[i], constants));
-      if constexpr (Op::kResults > 1) store_lanes<A>(second_ + to, op.position(states[i]));
-    }
+    store(first_ + row.window + q, op_.value(state, constants));
+    if constexpr (Op::kResults > 1) store_lanes<A>(second_ + row.window + q, op_.position(state));
   }
 
   // Fewer windows than a vector has lanes.
-  CNNOPS_INLINE void write_some(const Op& op, const Constants& constants, const Row& row, int64_t q,
-                                int64_t width, int64_t count) const {
+  CNNOPS_INLINE void write_some(const Constants& constants, const Row& row, int64_t q,
+                                int64_t count) const {
     const int64_t behind = 2 * count - lanes<A>;
-    State state[1];
-    fold<1>(op, constants, row, q, width, state, [&](const T* from) {
+    const State state = fold(constants, row, q, [&](const T* from) {
       return Samples{load_partial(from, smaller(lanes<A>, 2 * count)),
                      behind > 0 ? load_partial(from + lanes<A>, behind) : Vec<A>{}};
     });
-    store_partial(first_ + row.window + q, op.value(state[0], constants), count);
+    store_partial(first_ + row.window + q, op_.value(state, constants), count);
     if constexpr (Op::kResults > 1)
-      store_some_lanes<A>(second_ + row.window + q, op.position(state[0]), count);
+      store_some_lanes<A>(second_ + row.window + q, op_.position(state), count);
   }
 
   // Two vectors of samples, which a vector of windows has in each row.
@@ -182,33 +154,24 @@ class PoolPairs {
     Vec<A> low, high;
   };
 
-  template <int kVectors, class Load>
-  CNNOPS_INLINE void fold(const Op& op, const Constants& constants, const Row& row, int64_t q,
-                          int64_t width, State* states, Load load_samples) const {
+  template <class Load>
+  CNNOPS_INLINE State fold(const Constants& constants, const Row& row, int64_t q,
+                           Load load_samples) const {
     const T* from = source_ + row.sample + 2 * q;
-#pragma GCC unroll 2
-    for (int i = 0; i < kVectors; ++i) states[i] = op.start(constants, Vec<A>{});
-    sweep<0, kVectors>(op, from, row.rows, width, states, load_samples);
+    State state = op_.start(constants, Vec<A>{});
+    sweep<0>(from, row.rows, load_samples, state);
     if constexpr (Op::kSweeps == 2) {
-      bool unsettled = false;
-#pragma GCC unroll 2
-      for (int i = 0; i < kVectors; ++i) unsettled |= op.unsettled(states[i]);
-      if (unsettled) sweep<1, kVectors>(op, from, row.rows, width, states, load_samples);
+      if (any<A>(op_.unsettled(state))) sweep<1>(from, row.rows, load_samples, state);
     }
+    return state;
   }
 
-  template <int kSweep, int kVectors, class Load>
-  CNNOPS_INLINE static void sweep(const Op& op, const T* from, int64_t rows, int64_t width,
-                                  State* states, Load load_samples) {
-    for (int64_t r = 0; r < rows; ++r, from += width) {
-#pragma GCC unroll 2
-      for (int i = 0; i < kVectors; ++i) {
-        const Samples samples = load_samples(from + 2 * i * lanes<A>);
-        const Vec<A> left = even<A>(samples.low, samples.high);
-        const Vec<A> right = odd<A>(samples.low, samples.high);
-        op.template step<kSweep>(states[i], left, Vec<A>{}, 2 * r);
-        op.template step<kSweep>(states[i], right, Vec<A>{}, 2 * r + 1);
-      }
+  template <int kSweep, class Load>
+  CNNOPS_INLINE void sweep(const T* from, int64_t rows, Load load_samples, State& state) const {
+    for (int64_t r = 0; r < rows; ++r, from += shape_.input.w) {
+      const Samples samples = load_samples(from);
+      op_.template step<kSweep>(state, even<A>(samples.low, samples.high), Vec<A>{}, 2 * r);
+      op_.template step<kSweep>(state, odd<A>(samples.low, samples.high), Vec<A>{}, 2 * r + 1);
     }
   }
 

@@ -186,10 +186,10 @@ class PoolShifts {
       states[v] = op.start(windows_.constants(window + v * lanes<A>), Vec<A>{});
     sweep<0, kVectors>(op, source, window, load_samples, states);
     if constexpr (Op::kSweeps == 2) {
-      bool unsettled = false;
+      Ints<A> unsettled{};
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) unsettled |= op.unsettled(states[v]);
-      if (unsettled) sweep<1, kVectors>(op, source, window, load_samples, states);
+      if (any<A>(unsettled)) sweep<1, kVectors>(op, source, window, load_samples, states);
     }
   }
 

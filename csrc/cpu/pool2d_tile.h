@@ -94,7 +94,9 @@ CNNOPS_INLINE void store_lane(E* to, A value) {
 }
 template <class A, class E>
 CNNOPS_INLINE void store_some_lanes(E* to, Vec<A> value, int64_t count) {
-  if constexpr (kIsPosition<E>) {
+  if constexpr (sizeof(E) == 1) {
+    store_some_bytes<A>(to, bit_cast<Ints<A>>(value), count);
+  } else if constexpr (kIsPosition<E>) {
     for (int64_t i = 0; i < count; ++i) to[i] = E(bit_cast<Ints<A>>(value)[i]);
   } else {
     store_partial(to, value, count);

@@ -158,7 +158,9 @@ CNNOPS_INLINE Vec<A> raise(Vec<A> x, double exponent) {
 // Whether any lane of a comparison holds.
 template <class A>
 CNNOPS_INLINE bool any(Ints<A> mask) {
-#if defined(CNNOPS_AVX2)
+#if defined(CNNOPS_AVX512)
+  return _mm512_movepi32_mask(bit_cast<__m512i>(mask)) != 0;
+#elif defined(CNNOPS_AVX2)
   return !_mm256_testz_si256(bit_cast<__m256i>(mask), bit_cast<__m256i>(mask));
 #else
   typedef int64_t Longs __attribute__((vector_size(CNNOPS_VECTOR_BYTES)));
@@ -273,6 +275,19 @@ CNNOPS_INLINE void store_bytes(uint8_t* to, Ints<A> value) {
 #else
   const auto bytes = __builtin_convertvector(value, Packed<uint8_t, A>);
   __builtin_memcpy(to, &bytes, sizeof(bytes));
+#endif
+}
+
+// The first `count` bytes only.
+template <class A>
+CNNOPS_INLINE void store_some_bytes(uint8_t* to, Ints<A> value, int64_t count) {
+#if defined(CNNOPS_AVX512)
+  const __m512i integers = bit_cast<__m512i>(value);
+  const __m128i bytes = sizeof(A) == 4 ? _mm512_maskz_cvtepi32_epi8(0xffff, integers)
+                                       : _mm512_maskz_cvtepi64_epi8(0xff, integers);
+  _mm_mask_storeu_epi8(to, __mmask16((1u << count) - 1u), bytes);
+#else
+  for (int64_t i = 0; i < count; ++i) to[i] = uint8_t(value[i]);
 #endif
 }
 
@@ -435,6 +450,26 @@ CNNOPS_INLINE void store_scalar(T* to, Accumulate<T> value) {
   } else {
     *to = value;
   }
+}
+
+// The lanes whose bits are set, in the others `other`; nothing else is read.
+template <class T>
+CNNOPS_INLINE Vec<Accumulate<T>> load_set(const T* from, uint16_t bits, Vec<Accumulate<T>> other) {
+#if defined(CNNOPS_AVX512)
+  if constexpr (sizeof(T) == 2) {
+    const Vec<float> value = widen(bit_cast<Halves>(_mm256_maskz_loadu_epi16(bits, from)), T{});
+    return where_set<float>(bits, value, other);
+  } else if constexpr (sizeof(T) == 4) {
+    return bit_cast<Vec<float>>(_mm512_mask_loadu_ps(bit_cast<__m512>(other), bits, from));
+  } else {
+    return bit_cast<Vec<double>>(
+        _mm512_mask_loadu_pd(bit_cast<__m512d>(other), __mmask8(bits), from));
+  }
+#else
+  for (int64_t l = 0; l < lanes<Accumulate<T>>; ++l)
+    if (bits >> l & 1) other[l] = load_scalar(from + l);
+  return other;
+#endif
 }
 
 template <class I>
