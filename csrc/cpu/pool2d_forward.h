@@ -1,7 +1,7 @@
 // Which kernel computes a pooling.
 #pragma once
 
-#include "pool2d_halves.h"
+#include "pool2d_halved_forward.h"
 #include "pool2d_pairs.h"
 #include "pool2d_shifts.h"
 
@@ -13,10 +13,10 @@ void pool_forward(const Pool2dProblem& problem, const Op& op,
                   const PoolTensors<typename Op::A>& tensors, const Execution& execution) {
   with_storage_of<typename Op::A>(problem.dtype, [&]<class T>() {
     using Pairs = PoolPairs<Op, T, Second>;
-    using Halves = PoolHalves<Op, T, Second>;
+    using Halved = HalvedForward<Op, T, Second>;
     using Shifted = PoolShifts<Op, T, Second>;
     if (Pairs::supports(problem, tensors)) return Pairs(problem, op, tensors).run(execution);
-    if (Halves::supports(problem, tensors)) return Halves(problem, op, tensors).run(execution);
+    if (Halved::supports(problem, tensors)) return Halved(problem, op, tensors).run(execution);
     if (Shifted::supports(problem, tensors)) return Shifted(problem, op, tensors).run(execution);
     pool(problem, PoolWindows::forward(problem.shape), op, tensors, execution);
   });

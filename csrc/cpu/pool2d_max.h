@@ -169,13 +169,15 @@ struct MaxPool2d {
     pool_gradient<Offset>(problem, MaxBackward<A>{}, of, execution);
   }
 
-  // Without dilation every window has a sample inside the map. Windows that tile maps have faster ways.
+  // Without dilation every window has a sample inside the map. Long rows of windows, and those that
+  // tile maps, have faster ways.
   static bool scatters(const Pool2dProblem& problem) {
     const Pool2dShape& shape = problem.shape;
     const bool is_half = problem.dtype == DType::kBFloat16 || problem.dtype == DType::kFloat16;
     const bool fills_vectors = problem.channels_last && shape.channels >= lanes<A>;
-    const bool fills_pairs = has_pairs(problem) && has_half_rows<A>(shape);
-    return !fills_vectors && !is_half && !fills_pairs && !has_small_tiles<A>(problem) &&
+    const bool fills_rows =
+        has_half_rows<A>(shape) && (has_pairs(problem) || has_halves<A>(problem));
+    return !fills_vectors && !is_half && !fills_rows && !has_small_tiles<A>(problem) &&
            shape.dilation.h == 1 && shape.dilation.w == 1;
   }
 

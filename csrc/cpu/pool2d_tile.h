@@ -65,7 +65,9 @@ CNNOPS_INLINE A load_lane(const E* from) {
 }
 template <class A, class E>
 CNNOPS_INLINE Vec<A> load_some_lanes(const E* from, int64_t count) {
-  if constexpr (kIsPosition<E>) {
+  if constexpr (sizeof(E) == 1) {
+    return bit_cast<Vec<A>>(load_some_bytes<A>(from, count));
+  } else if constexpr (kIsPosition<E>) {
     E whole[lanes<A>] = {};
     for (int64_t i = 0; i < count; ++i) whole[i] = from[i];
     return load_lanes<A>(whole);

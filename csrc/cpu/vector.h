@@ -278,6 +278,20 @@ CNNOPS_INLINE void store_bytes(uint8_t* to, Ints<A> value) {
 #endif
 }
 
+// The first `count` bytes only; the other lanes are 0.
+template <class A>
+CNNOPS_INLINE Ints<A> load_some_bytes(const uint8_t* from, int64_t count) {
+#if defined(CNNOPS_AVX512)
+  const __m128i bytes = _mm_maskz_loadu_epi8(__mmask16((1u << count) - 1u), from);
+  if constexpr (sizeof(A) == 4) return bit_cast<Ints<A>>(_mm512_maskz_cvtepu8_epi32(0xffff, bytes));
+  return bit_cast<Ints<A>>(_mm512_maskz_cvtepu8_epi64(0xff, bytes));
+#else
+  uint8_t whole[lanes<A>] = {};
+  for (int64_t i = 0; i < count; ++i) whole[i] = from[i];
+  return load_bytes<A>(whole);
+#endif
+}
+
 // The first `count` bytes only.
 template <class A>
 CNNOPS_INLINE void store_some_bytes(uint8_t* to, Ints<A> value, int64_t count) {
@@ -469,6 +483,23 @@ CNNOPS_INLINE Vec<Accumulate<T>> load_set(const T* from, uint16_t bits, Vec<Accu
   for (int64_t l = 0; l < lanes<Accumulate<T>>; ++l)
     if (bits >> l & 1) other[l] = load_scalar(from + l);
   return other;
+#endif
+}
+
+// Stores the lanes whose bits are set; nothing else is written.
+template <class T>
+CNNOPS_INLINE void store_set(T* to, Vec<Accumulate<T>> value, uint16_t bits) {
+#if defined(CNNOPS_AVX512)
+  if constexpr (sizeof(T) == 2) {
+    _mm256_mask_storeu_epi16(to, bits, bit_cast<__m256i>(narrow(value, T{})));
+  } else if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_ps(to, bits, bit_cast<__m512>(value));
+  } else {
+    _mm512_mask_storeu_pd(to, __mmask8(bits), bit_cast<__m512d>(value));
+  }
+#else
+  for (int64_t l = 0; l < lanes<Accumulate<T>>; ++l)
+    if (bits >> l & 1) store_scalar(to + l, value[l]);
 #endif
 }
 
