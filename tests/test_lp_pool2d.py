@@ -199,6 +199,17 @@ def test_non_finite_values_stay_in_their_windows(value, device):
     torch.testing.assert_close(y[0, 3, 1, 1].item(), abs(value), equal_nan=True)
 
 
+@pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
+@pytest.mark.parametrize("width", [16, 40])
+def test_samples_without_a_window_have_gradient_0(width, memory_format, device):
+    x = torch.ones(2, 20, 16, width, device=device).contiguous(memory_format=memory_format)
+    x[..., -1, :] = torch.inf
+    x[..., -1] = torch.nan
+    x.requires_grad_()
+    (dx,) = torch.autograd.grad(cnnops.functional.l2_pool2d(x, 3, 2).sum(), x)
+    assert torch.equal(dx != 0, x.isfinite())
+
+
 @pytest.mark.parametrize("padding", [0, 1, (1, 0)])
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_l2_is_the_root_of_averaged_squares(padding, ceil_mode, device):

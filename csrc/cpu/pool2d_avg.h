@@ -30,6 +30,15 @@ struct Divisors {
       return A(padded_window_samples(grid.h, row)) * A(padded_window_samples(grid.w, column));
     return A(window_samples(grid.h, row)) * A(window_samples(grid.w, column));
   }
+
+  // Whether all windows of so many rows and columns have the same.
+  bool are_equal(Pair windows) const {
+    for (int64_t p = 1; p < windows.h; ++p)
+      if (at(p, 0) != at(0, 0)) return false;
+    for (int64_t q = 1; q < windows.w; ++q)
+      if (at(0, q) != at(0, 0)) return false;
+    return true;
+  }
 };
 
 template <class Number>
@@ -81,6 +90,23 @@ struct AvgBackward : PoolOp<Number> {
   CNNOPS_INLINE Vec<A> value(const State& state, auto) const { return state.sum; }
 };
 
+// The same where all windows have the same divisor.
+template <class Number>
+struct EqualAvgBackward : PoolOp<Number> {
+  using A = Number;
+  A share;  // 1 / divisor
+
+  struct State {
+    Vec<A> sum;
+  };
+  CNNOPS_INLINE State start(auto, Vec<A>) const { return State{}; }
+  template <int>
+  CNNOPS_INLINE void step(State& state, Vec<A> grad_output, Vec<A>, auto) const {
+    state.sum = multiply_add<A>(grad_output, splat<A>(share), state.sum);
+  }
+  CNNOPS_INLINE Vec<A> value(const State& state, auto) const { return state.sum; }
+};
+
 template <class A>
 struct AvgPool2d {
   static Divisors<A> divisors(const Pool2dProblem& problem, const AvgPool2dTensors& tensors) {
@@ -100,8 +126,12 @@ struct AvgPool2d {
   }
   static void backward(const Pool2dProblem& problem, const AvgPool2dTensors& tensors,
                        const Execution& execution) {
-    pool_gradient<void>(problem, AvgBackward<A>{{}, divisors(problem, tensors)},
-                        operands(problem, tensors), execution);
+    const Divisors<A> all = divisors(problem, tensors);
+    const PoolTensors<A> of = operands(problem, tensors);
+    if (all.are_equal(problem.shape.output)) {
+      return pool_gradient<void>(problem, EqualAvgBackward<A>{{}, 1 / all.at(0, 0)}, of, execution);
+    }
+    pool_gradient<void>(problem, AvgBackward<A>{{}, all}, of, execution);
   }
 };
 

@@ -5,6 +5,7 @@
 
 #include "pool2d_forward.h"
 #include "pool2d_gradient.h"
+#include "pool2d_max_pixels.h"
 #include "pool2d_max_scatter.h"
 #include "pool2d_max_shifts.h"
 
@@ -160,6 +161,10 @@ struct MaxPool2d {
     if (has_shifts(problem, tensors)) {
       return with_storage_of<A>(
           problem.dtype, [&]<class T>() { MaxShifts<T>(problem.shape, tensors).run(execution); });
+    }
+    if (has_pixels<A>(problem, tensors)) {
+      return with_storage_of<A>(problem.dtype,
+                                [&]<class T>() { MaxPixels<T>(problem, tensors).run(execution); });
     }
     if (scatters(problem)) return MaxScatter<A, Offset>(problem, tensors).run(execution);
     PoolTensors<A> of{};
