@@ -43,6 +43,8 @@ class Depthwise {
     if (problem.channels_last) return visit(PixelCorrelation<T>(problem, operands));
     if (ShiftedMap<T>::supports(problem))
       return visit(DirectMapCorrelation<T, ShiftedMap<T>>(problem, operands));
+    if (HalvedMapGradient<T>::supports(problem))
+      return visit(DirectMapCorrelation<T, HalvedMapGradient<T>>(problem, operands));
     if (SmallMapCorrelation<T>::supports(problem))
       return visit(SmallMapCorrelation<T>(problem, operands));
     if (HalvedMap<T>::supports(problem))

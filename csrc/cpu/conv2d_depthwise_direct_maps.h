@@ -1,10 +1,33 @@
-// Depthwise correlation of contiguous maps straight from memory: Maps is a ShiftedMap or a HalvedMap.
+// Depthwise correlation of contiguous maps straight from memory: Maps is a ShiftedMap, a HalvedMap or a
+// HalvedMapGradient.
 #pragma once
 
+#include "conv2d_depthwise_halved_gradient.h"
 #include "conv2d_depthwise_halved_map.h"
 #include "conv2d_depthwise_shifted_map.h"
 
 namespace cnnops::CNNOPS_TARGET {
+
+// The results of a map. `room` elements from the first on belong to maps of the same thread.
+template <class Maps, class T>
+CNNOPS_INLINE void write_results(const Maps& maps, const T* map, const Vec<Accumulate<T>>* filter,
+                                 Accumulate<T> bias, T* to, int64_t room) {
+  using A = Accumulate<T>;
+  maps.visit(map,
+             [&](int64_t i, int64_t count, const Vec<A>* samples) __attribute__((always_inline)) {
+               fetch_page_ahead_to_write(to + i);
+               Vec<A> sum = splat<A>(bias);
+#pragma GCC unroll 9
+               for (int t = 0; t < 9; ++t) sum = multiply_add<A>(samples[t], filter[t], sum);
+               i + lanes<A> <= room ? store(to + i, sum)
+                                    : store_partial(to + i, sum, smaller(lanes<A>, count));
+             });
+}
+template <class T>
+CNNOPS_INLINE void write_results(const HalvedMapGradient<T>& maps, const T* map,
+                                 const Vec<Accumulate<T>>* filter, Accumulate<T>, T* to, int64_t) {
+  maps.write(map, filter, to);
+}
 
 template <class T, class Maps>
 class DirectMapCorrelation {
@@ -14,7 +37,7 @@ class DirectMapCorrelation {
   DirectMapCorrelation(const Conv2dProblem& problem, const CorrelationOperands<T>& operands)
       : operands_(operands),
         maps_(problem.shape, operands.source_stride),
-        size_(problem.shape.output.h * problem.shape.output.w) {
+        size_(result_map(problem).h * result_map(problem).w) {
     if (problem.pass == Conv2dPass::kInputGrad) rotate(operands_.filter);
   }
 
@@ -59,15 +82,7 @@ class DirectMapCorrelation {
                                        int64_t room) const {
     Vec<A> filter[9];
     for (int t = 0; t < 9; ++t) filter[t] = splat<A>(taps[t]);
-    maps_.visit(
-        map, [&](int64_t i, int64_t count, const Vec<A>* samples) __attribute__((always_inline)) {
-          fetch_page_ahead_to_write(to + i);
-          Vec<A> sum = splat<A>(bias);
-#pragma GCC unroll 9
-          for (int t = 0; t < 9; ++t) sum = multiply_add<A>(samples[t], filter[t], sum);
-          i + lanes<A> <= room ? store(to + i, sum)
-                               : store_partial(to + i, sum, smaller(lanes<A>, count));
-        });
+    write_results(maps_, map, filter, bias, to, room);
   }
 
   CorrelationOperands<T> operands_;

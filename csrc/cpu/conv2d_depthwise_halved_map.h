@@ -22,7 +22,9 @@ class HalvedMap : public ReadableMaps<T> {
   }
 
   HalvedMap(const Conv2dShape& shape, const Strides4& stride)
-      : ReadableMaps<T>(shape, stride, 2 * lanes<A>), input_(shape.input), output_(shape.output) {
+      : ReadableMaps<T>(shape, shape.input, stride, 2 * lanes<A>),
+        input_(shape.input),
+        output_(shape.output) {
     for (int64_t i = 0; i < divide_up(output_.w, lanes<A>); ++i) {
       const int64_t columns = input_.w - 2 * i * lanes<A>, results = output_.w - i * lanes<A>;
       all_[i] = lane_bits(smaller(lanes<A>, results));

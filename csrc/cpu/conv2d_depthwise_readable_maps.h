@@ -21,14 +21,14 @@ inline bool has_size(const Conv2dShape& shape, int64_t kernel, int64_t stride) {
 template <class T>
 class ReadableMaps {
  public:
-  // All maps have this stride; vectors read so many elements before and behind one.
-  ReadableMaps(const Conv2dShape& shape, const Strides4& stride, int64_t margin)
+  // All maps have this size and stride; vectors read so many elements before and behind one.
+  ReadableMaps(const Conv2dShape& shape, Pair map, const Strides4& stride, int64_t margin)
       : stride_(stride),
-        width_(shape.input.w),
-        size_(shape.input.h * shape.input.w),
+        width_(map.w),
+        size_(map.h * map.w),
         elements_(shape.batch * shape.groups * size_),
         margin_(margin),
-        is_dense_(is_dense(stride, shape.groups, shape.input)) {}
+        is_dense_(is_dense(stride, shape.groups, map)) {}
 
   // Room for a copy.
   T* take(Arena& arena) const { return arena.take<T>(size_ + 2 * margin_); }

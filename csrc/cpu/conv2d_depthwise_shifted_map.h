@@ -29,7 +29,8 @@ class ShiftedMap : public ReadableMaps<T> {
   }
 
   ShiftedMap(const Conv2dShape& shape, const Strides4& stride)
-      : ReadableMaps<T>(shape, stride, round_up(shape.input.w + lanes<A>, lanes<A>) + 2 * lanes<A>),
+      : ReadableMaps<T>(shape, shape.input, stride,
+                        round_up(shape.input.w + lanes<A>, lanes<A>) + 2 * lanes<A>),
         shifts_(window_grid(shape)),
         size_(shape.input.h * shape.input.w),
         width_(shape.input.w) {}

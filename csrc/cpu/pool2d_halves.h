@@ -28,12 +28,4 @@ inline int64_t row_of_kind(RowKind kind, int64_t rows) {
   return kind == kFirst ? 0 : smaller<int64_t>(kind == kInner ? 1 : rows, rows - 1);
 }
 
-// The lanes of a vector from a column on that lie in a row of samples.
-template <class A>
-uint16_t lanes_between(int64_t column, int64_t width) {
-  const int64_t before = larger<int64_t>(0, smaller(lanes<A>, -column));
-  const int64_t end = larger<int64_t>(0, smaller(lanes<A>, width - column));
-  return uint16_t(lane_bits(end) & ~lane_bits(before));
-}
-
 }  // namespace cnnops::CNNOPS_TARGET

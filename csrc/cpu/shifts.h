@@ -17,6 +17,14 @@ inline bool is_dense(const Strides4& stride, int64_t channels, Pair map) {
 // Bits of the first lanes.
 CNNOPS_INLINE uint16_t lane_bits(int64_t count) { return uint16_t((1u << count) - 1u); }
 
+// Bits of the lanes of a vector from a column on that lie in a row of samples.
+template <class A>
+uint16_t lanes_between(int64_t column, int64_t width) {
+  const int64_t before = larger<int64_t>(0, smaller(lanes<A>, -column));
+  const int64_t end = larger<int64_t>(0, smaller(lanes<A>, width - column));
+  return uint16_t(lane_bits(end) & ~lane_bits(before));
+}
+
 template <class A, int64_t kMostTaps, int64_t kMostVectors>
 class Shifts {
  public:
