@@ -69,6 +69,7 @@ class HalvedWindows {
       const int64_t count = smaller(together, output_.h - p) * output_.w;
       for (int64_t q = 0; q < count; q += lanes<A>)
         read_vector(window + q, count - q, p, q, band, at + q);
+      if (together == 1) band.clear(at + output_.w, at + pitch_);
     }
     if (last < end) band.clear((last - row) * pitch_, (end + 1 - row) * pitch_);
   }

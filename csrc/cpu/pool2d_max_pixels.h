@@ -45,7 +45,6 @@ class MaxPixels {
 
  private:
   static constexpr int kBlock = 4;  // vectors
-  static constexpr int64_t kMostWindows = 64;
 
   // A window that covers a pixel: where it lies, from the first pixel of a run, and the pixel's position in
   // it.
@@ -55,7 +54,7 @@ class MaxPixels {
   };
   // The windows of a run's first pixel. Those of the next ones lie as far on as from pixel to pixel.
   struct Windows {
-    Window all[kMostWindows];
+    Window all[kSmallWindow];
     int64_t count;
   };
 
@@ -76,7 +75,7 @@ class MaxPixels {
     return found;
   }
 
-  // In a copy, whose members no store can change.
+  // Pixels of a row whose windows lie alike.
   void write_run(int64_t image, int64_t y, const WindowRun& run) const {
     if constexpr (std::is_same_v<T, A>) {
       if (streams_) return write_run(image, y, run, StreamedLanes<A>{});

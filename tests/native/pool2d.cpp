@@ -37,6 +37,7 @@ constexpr Case kCases[] = {
     {"overlapping_two_rows", 2, 3, {13, 13}, {3, 3}, {2, 2}, {0, 0}, {1, 1}, false},
     {"padded_two_rows", 2, 3, {14, 14}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, false},
     {"overlapping_strips", 1, 2, {13, 70}, {3, 3}, {2, 2}, {0, 0}, {1, 1}, true},
+    {"overlapping_whole_strips", 2, 3, {11, 33}, {3, 3}, {2, 2}, {0, 0}, {1, 1}, false},
     {"overlapping_tall", 1, 2, {230, 40}, {3, 3}, {2, 2}, {0, 0}, {1, 1}, false},
     {"same_size", 2, 16, {7, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, false},
     {"same_size_blocks", 2, 3, {14, 15}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, false},
