@@ -25,8 +25,9 @@ CNNOPS_INLINE void write_results(const Maps& maps, const T* map, const Vec<Accum
 }
 template <class T>
 CNNOPS_INLINE void write_results(const HalvedMapGradient<T>& maps, const T* map,
-                                 const Vec<Accumulate<T>>* filter, Accumulate<T>, T* to, int64_t) {
-  maps.write(map, filter, to);
+                                 const Vec<Accumulate<T>>* filter, Accumulate<T> bias, T* to,
+                                 int64_t) {
+  maps.write(map, filter, bias, to);
 }
 
 template <class T, class Maps>

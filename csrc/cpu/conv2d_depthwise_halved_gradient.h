@@ -35,16 +35,16 @@ class HalvedMapGradient : public ReadableMaps<T> {
     }
   }
 
-  // The gradient of a map. The filter is rotated, and a vector each.
-  void write(const T* map, const Vec<A>* filter, T* to) const {
+  // The gradient of a map, added to a bias. The filter is rotated, and a vector each.
+  void write(const T* map, const Vec<A>* filter, A bias, T* to) const {
     for (int64_t i = 0; 2 * i - 1 < input_.h; i += together_) {
       for (int64_t strip = 0; strip < strips_; ++strip) {
         const Gradients before = read(map, i - 1, strip), at = read(map, i, strip);
-        Vec<A> left{}, right{};
+        Vec<A> left = splat<A>(bias), right = left;
         add_row(before, filter, left, right);
         add_row(at, filter + 6, left, right);
         write_row(to, 2 * i - 1, strip, left, right);
-        left = Vec<A>{}, right = Vec<A>{};
+        left = right = splat<A>(bias);
         add_row(at, filter + 3, left, right);
         write_row(to, 2 * i, strip, left, right);
       }
