@@ -3,6 +3,7 @@
 
 #include "pool2d_halved_gradients.h"
 #include "pool2d_pair_gradients.h"
+#include "pool2d_prepared_pixels.h"
 #include "pool2d_shifts.h"
 #include "pool2d_small_map_gradients.h"
 #include "pool2d_tiled_gradients.h"
@@ -25,7 +26,13 @@ void pool_gradient(const Pool2dProblem& problem, const Op& op,
     if (SmallMaps::supports(problem, tensors))
       return SmallMaps(problem, op, tensors).run(execution);
     if (Halved::supports(problem, tensors)) return Halved(problem, op, tensors).run(execution);
-    if (Tiled::supports(problem, tensors)) return Tiled(problem, op, tensors).run(execution);
+    if (Tiled::supports(problem, tensors))
+      return Tiled(problem, op, tensors, execution.threads).run(execution);
+    if constexpr (Op::kPrepares) {
+      using Pixels = PreparedPixels<Op, T, SecondOf>;
+      if (Pixels::supports(problem, tensors))
+        return Pixels(problem, op, tensors, execution.threads).run(execution);
+    }
     if constexpr (Op::kSources == 1 && !Op::kOwn) {
       if (Shifted::supports(problem, tensors)) return Shifted(problem, op, tensors).run(execution);
     }

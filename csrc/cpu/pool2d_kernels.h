@@ -6,8 +6,10 @@
 
 namespace cnnops::CNNOPS_TARGET {
 
-static int64_t pool2d_workspace(const Pool2dProblem&, int64_t threads) {
-  return pool_workspace(threads);
+static int64_t pool2d_workspace(const Pool2dProblem& problem, int64_t threads) {
+  const bool is_double = problem.dtype == DType::kFloat64;
+  return larger(tile_workspace(threads), is_double ? prepared_workspace<double>(problem, threads)
+                                                   : prepared_workspace<float>(problem, threads));
 }
 
 // The kernel of all dtypes: half types are computed in float.

@@ -163,8 +163,9 @@ struct MaxPool2d {
           problem.dtype, [&]<class T>() { MaxShifts<T>(problem.shape, tensors).run(execution); });
     }
     if (has_pixels<A>(problem, tensors)) {
-      return with_storage_of<A>(problem.dtype,
-                                [&]<class T>() { MaxPixels<T>(problem, tensors).run(execution); });
+      return with_storage_of<A>(problem.dtype, [&]<class T>() {
+        MaxPixels<T>(problem, tensors, execution.threads).run(execution);
+      });
     }
     if (scatters(problem)) return MaxScatter<A, Offset>(problem, tensors).run(execution);
     PoolTensors<A> of{};
@@ -174,6 +175,9 @@ struct MaxPool2d {
     pool_gradient<Offset>(problem, MaxBackward<A>{}, of, execution);
   }
 
+  // So few are added up faster than a vector of joined samples is made.
+  static constexpr int64_t kFewChannels = 3;
+
   // Without dilation every window has a sample inside the map. Long rows of windows, and those that
   // tile maps, have faster ways.
   static bool scatters(const Pool2dProblem& problem) {
@@ -182,8 +186,9 @@ struct MaxPool2d {
     const bool fills_vectors = problem.channels_last && shape.channels >= lanes<A>;
     const bool fills_rows =
         has_half_rows<A>(shape) && (has_pairs(problem) || has_halves<A>(problem));
+    const bool fills_joined = has_joined_samples<A>(problem) && shape.channels > kFewChannels;
     return !fills_vectors && !is_half && !fills_rows && !has_small_tiles<A>(problem) &&
-           shape.dilation.h == 1 && shape.dilation.w == 1;
+           !fills_joined && shape.dilation.h == 1 && shape.dilation.w == 1;
   }
 
   static ConstTensor as_read(const MutableTensor& tensor) { return {tensor.data, tensor.stride}; }

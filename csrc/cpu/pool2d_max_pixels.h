@@ -22,7 +22,7 @@ class MaxPixels {
  public:
   using A = Accumulate<T>;
 
-  MaxPixels(const Pool2dProblem& problem, const MaxPool2dTensors& tensors)
+  MaxPixels(const Pool2dProblem& problem, const MaxPool2dTensors& tensors, int64_t threads)
       : windows_(PoolWindows::backward(problem.shape)),
         batch_(problem.shape.batch),
         channels_(problem.shape.channels),
@@ -31,8 +31,8 @@ class MaxPixels {
         offsets_(static_cast<const uint8_t*>(tensors.offsets.data)),
         offset_stride_(tensors.offsets.stride),
         result_(static_cast<T*>(tensors.result.data)),
-        streams_(
-            is_streamed(values<A>(problem, tensors.result), problem.shape, problem.shape.input)) {}
+        streams_(is_streamed(values<A>(problem, tensors.result), problem.shape,
+                             moved_samples(windows_.source, windows_.result), threads)) {}
 
   void run(const Execution& execution) const {
     const int64_t rows = windows_.result.h;
@@ -45,6 +45,12 @@ class MaxPixels {
 
  private:
   static constexpr int kBlock = 4;  // vectors
+
+  // Offsets are a byte.
+  static MovedSamples moved_samples(Pair windows, Pair result) {
+    const int64_t source = windows.h * windows.w, samples = result.h * result.w;
+    return {samples, samples + source + source / int64_t(sizeof(A))};
+  }
 
   // A window that covers a pixel: where it lies, from the first pixel of a run, and the pixel's position in
   // it.

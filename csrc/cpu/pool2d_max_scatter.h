@@ -21,16 +21,17 @@ class MaxScatter {
         offsets_(static_cast<const Offset*>(tensors.offsets.data)),
         offset_stride_(tensors.offsets.stride),
         result_(static_cast<A*>(tensors.result.data)),
-        has_first_samples_(shape_.output.h * shape_.output.w <= kTabledWindows &&
-                           gradient_stride_.h == shape_.output.w * gradient_stride_.w &&
-                           offset_stride_.h == shape_.output.w * offset_stride_.w) {
+        is_small_(maps_ == 1 && shape_.output.h * shape_.output.w <= kTabledWindows &&
+                  gradient_stride_.h == shape_.output.w * gradient_stride_.w &&
+                  offset_stride_.h == shape_.output.w * offset_stride_.w) {
     if constexpr (kTabled) {
       for (int64_t i = 0; i < kSmallWindow; ++i) distances_[i] = computed_distance(i);
     }
-    if (has_first_samples_) table_first_samples();
+    if (is_small_) table_first_samples();
   }
 
   void run(const Execution& execution) const {
+    if (is_small_) return scatter_small_maps(execution);
     const int64_t size = maps_ * shape_.input.h * shape_.input.w;
     parallel(execution, shape_.batch * shape_.channels / maps_, [&](int64_t task, int64_t) {
       A* const maps = result_ + task * size;
@@ -43,6 +44,42 @@ class MaxScatter {
   }
 
  private:
+  // So many maps in turn: to add to a sample that was just stored takes as long as several other additions.
+  static constexpr int kTogether = 4;
+
+  void scatter_small_maps(const Execution& execution) const {
+    const int64_t maps = shape_.batch * shape_.channels;
+    parallel(execution, divide_up(maps, kTogether), [&](int64_t task, int64_t) {
+      int64_t map = task * kTogether;
+      if (map + kTogether <= maps) return scatter_together<kTogether>(map);
+      for (; map < maps; ++map) scatter_together<1>(map);
+    });
+  }
+
+  template <int kMaps>
+  void scatter_together(int64_t map) const {
+    const int64_t size = shape_.input.h * shape_.input.w;
+    const int64_t next_gradient = gradient_stride_.w, next_offset = offset_stride_.w;
+    const A* gradients[kMaps];
+    const Offset* offsets[kMaps];
+    A* maps[kMaps];
+    for (int m = 0; m < kMaps; ++m) {
+      const int64_t image = (map + m) / shape_.channels, channel = (map + m) % shape_.channels;
+      gradients[m] = gradients_ + image * gradient_stride_.n + channel * gradient_stride_.c;
+      offsets[m] = offsets_ + image * offset_stride_.n + channel * offset_stride_.c;
+      maps[m] = result_ + (map + m) * size;
+    }
+    clear(maps[0], kMaps * size);
+    const int64_t count = shape_.output.h * shape_.output.w;
+    for (int64_t window = 0; window < count; ++window) {
+      const int64_t first = first_samples_[window];
+#pragma GCC unroll 4
+      for (int m = 0; m < kMaps; ++m)
+        add(gradients[m][window * next_gradient],
+            first + distance(offsets[m][window * next_offset]), size, maps[m]);
+    }
+  }
+
   void table_first_samples() {
     for (int64_t p = 0; p < shape_.output.h; ++p)
       for (int64_t q = 0; q < shape_.output.w; ++q)
@@ -63,41 +100,31 @@ class MaxScatter {
   void scatter_map(int64_t image, int64_t channel, A* map) const {
     const A* gradients = gradients_ + image * gradient_stride_.n + channel * gradient_stride_.c;
     const Offset* offsets = offsets_ + image * offset_stride_.n + channel * offset_stride_.c;
-    if (has_first_samples_) {
-      return scatter_windows(gradients, offsets, shape_.output.h * shape_.output.w, map,
-                             [&](int64_t window) { return first_samples_[window]; });
-    }
-    const int64_t step = shape_.stride.w * maps_;
-    for (int64_t p = 0; p < shape_.output.h; ++p) {
-      const int64_t first = first_sample(p, 0);
-      scatter_windows(gradients + p * gradient_stride_.h, offsets + p * offset_stride_.h,
-                      shape_.output.w, map, [&](int64_t q) { return first + q * step; });
-    }
+    for (int64_t p = 0; p < shape_.output.h; ++p)
+      scatter_row(gradients + p * gradient_stride_.h, offsets + p * offset_stride_.h,
+                  first_sample(p, 0), map);
   }
 
-  // Windows whose first samples are first(window).
-  template <class First>
-  void scatter_windows(const A* gradients, const Offset* offsets, int64_t count, A* map,
-                       First first) const {
+  // A row of windows, from its first sample on.
+  void scatter_row(const A* gradients, const Offset* offsets, int64_t first, A* map) const {
     if (gradient_stride_.w == 1 && offset_stride_.w == 1) {
-      scatter_run(gradients, 1, offsets, 1, count, map, first);
+      scatter_row(gradients, 1, offsets, 1, first, map);
     } else {
-      scatter_run(gradients, gradient_stride_.w, offsets, offset_stride_.w, count, map, first);
+      scatter_row(gradients, gradient_stride_.w, offsets, offset_stride_.w, first, map);
     }
+  }
+  CNNOPS_INLINE void scatter_row(const A* gradients, int64_t next_gradient, const Offset* offsets,
+                                 int64_t next_offset, int64_t first, A* map) const {
+    const int64_t size = shape_.input.h * shape_.input.w * maps_, step = shape_.stride.w * maps_;
+#pragma GCC unroll 4
+    for (int64_t q = 0; q < shape_.output.w; ++q)
+      add(gradients[q * next_gradient], first + q * step + distance(offsets[q * next_offset]), size,
+          map);
   }
 
   // An offset that leads out of the map was not made by a forward pass, and adds nothing.
-  template <class First>
-  CNNOPS_INLINE void scatter_run(const A* gradients, int64_t next_gradient, const Offset* offsets,
-                                 int64_t next_offset, int64_t count, A* map, First first) const {
-    const uint64_t size = uint64_t(shape_.input.h * shape_.input.w * maps_);
-#pragma GCC unroll 4
-    for (int64_t window = 0; window < count; ++window) {
-      const uint64_t sample = uint64_t(first(window) + distance(*offsets));
-      if (sample < size) map[sample] += *gradients;
-      offsets += next_offset;
-      gradients += next_gradient;
-    }
+  CNNOPS_INLINE static void add(A gradient, int64_t sample, int64_t size, A* map) {
+    if (uint64_t(sample) < uint64_t(size)) map[sample] += gradient;
   }
 
   // Where a window begins in a map.
@@ -129,8 +156,8 @@ class MaxScatter {
   Strides4 offset_stride_;
   A* result_;
   int64_t distances_[kTabled ? kSmallWindow : 1];
-  // Of small maps whose windows lie in one run: that of every window.
-  bool has_first_samples_;
+  // Contiguous maps whose few windows lie in one run: the first sample of each.
+  bool is_small_;
   int64_t first_samples_[kTabledWindows];
 };
 

@@ -1,5 +1,6 @@
 // Gradients of poolings whose windows tile maps, in channels_last: every sample has one window, so that
 // a window is read once and its samples are written one after the other, without looking for windows.
+// Samples of few channels are written together with those beside them.
 #pragma once
 
 #include "pool2d_lanes.h"
@@ -7,6 +8,14 @@
 #include "runs.h"
 
 namespace cnnops::CNNOPS_TARGET {
+
+// Whether a row of a window's samples fits a vector.
+template <class A>
+bool has_joined_samples(const Pool2dProblem& problem) {
+  const Pool2dShape& shape = problem.shape;
+  return problem.channels_last && windows_tile(shape) && has_small_window(shape) &&
+         shape.kernel.w > 1 && shape.kernel.w * shape.channels <= lanes<A>;
+}
 
 // Runs a functor of pool2d_fold.h. T stores its values, Second its second source, if it has one.
 template <class Op, class T, class Second>
@@ -22,14 +31,23 @@ class TiledGradients {
     return problem.channels_last && windows_tile(shape) && has_small_window(shape);
   }
 
-  TiledGradients(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors)
+  TiledGradients(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors,
+                 int64_t threads)
       : op_(op),
         shape_(problem.shape),
         first_{static_cast<const T*>(tensors.source[0].data), tensors.source[0].stride},
         second_{static_cast<const Second*>(tensors.source[1].data), tensors.source[1].stride},
         own_{static_cast<const T*>(tensors.own.data), tensors.own.stride},
         result_{static_cast<T*>(tensors.result[0].data), tensors.result[0].stride},
-        streams_(is_streamed(tensors.result[0], problem.shape, problem.shape.input)) {}
+        joins_(has_joined_samples<A>(problem) && (!Op::kOwn || own_.stride.w == shape_.channels)),
+        streams_(is_streamed(tensors.result[0], problem.shape,
+                             moved_samples<Op>(problem.shape.output, problem.shape.input),
+                             threads)) {
+    for (int64_t l = 0; l < lanes<A>; ++l) {
+      channel_[l] = Int<A>(l % shape_.channels);
+      column_[l] = Int<A>(l / shape_.channels);
+    }
+  }
 
   void run(const Execution& execution) const {
     parallel(execution, shape_.batch * shape_.output.h, [&](int64_t task, int64_t) {
@@ -52,6 +70,9 @@ class TiledGradients {
     }
   };
 
+  // Of samples side by side.
+  struct JoinedLanes {};
+
   // Where a window and its first sample lie, and how many samples it has.
   template <class Rows, class Columns>
   struct Window {
@@ -65,19 +86,48 @@ class TiledGradients {
 
   // The samples of a row of windows, and those behind it that no window has.
   void write_row(int64_t image, int64_t p) const {
+    if (joins_) {
+      write_row(image, p, JoinedLanes{});
+    } else if (streams_) {
+      if constexpr (std::is_same_v<T, A>) write_row(image, p, StreamedLanes<A>{});
+    } else if (shape_.channels < lanes<A>) {
+      write_row(image, p, FirstLanes<A>{});
+    } else {
+      write_row(image, p, WholeLanes<A>{});
+    }
     const int64_t y = p * shape_.kernel.h, end = shape_.output.w * shape_.kernel.w;
     const int64_t rows = smaller(shape_.kernel.h, shape_.input.h - y);
-    for (int64_t q = 0; q < shape_.output.w; ++q) {
-      const int64_t columns = smaller(shape_.kernel.w, shape_.input.w - q * shape_.kernel.w);
-      if (rows == 2 && columns == 2) {
-        using Two = std::integral_constant<int64_t, 2>;
-        write_window(window_at(image, p, q, Two{}, Two{}), preparation(p, q));
-      } else {
-        write_window(window_at(image, p, q, rows, columns), preparation(p, q));
-      }
-    }
     clear(image, {y, y + rows}, {end, shape_.input.w});
     if (p + 1 == shape_.output.h) clear(image, {y + rows, shape_.input.h}, {0, shape_.input.w});
+  }
+
+  // The last window may have fewer columns, as those of the last row fewer rows.
+  template <class Lanes>
+  void write_row(int64_t image, int64_t p, Lanes lane) const {
+    using Two = std::integral_constant<int64_t, 2>;
+    const int64_t width = shape_.kernel.w, whole = smaller(shape_.output.w, shape_.input.w / width);
+    const int64_t rows = smaller(shape_.kernel.h, shape_.input.h - p * shape_.kernel.h);
+    if (rows == 2 && width == 2) {
+      write_windows(image, p, {0, whole}, Two{}, Two{}, lane);
+    } else {
+      write_windows(image, p, {0, whole}, rows, width, lane);
+    }
+    write_windows(image, p, {whole, shape_.output.w}, rows, shape_.input.w - whole * width, lane);
+  }
+
+  // Some windows of a row, of the same size.
+  template <class Rows, class Columns, class Lanes>
+  void write_windows(int64_t image, int64_t p, const Range& windows, Rows rows, Columns columns,
+                     Lanes lane) const {
+    const Strides4 first = first_.stride, second = second_.stride;
+    const int64_t next_own = columns * own_.stride.w, next_result = columns * result_.stride.w;
+    auto window = window_at(image, p, windows.first, rows, columns);
+    for (int64_t q = windows.first; q < windows.last; ++q) {
+      write_window(window, preparation(p, q), lane);
+      window.first += first.w, window.result += next_result;
+      if constexpr (Op::kSources > 1) window.second += second.w;
+      if constexpr (Op::kOwn) window.own += next_own;
+    }
   }
 
   template <class Rows, class Columns>
@@ -97,25 +147,37 @@ class TiledGradients {
     return Vec<A>{};
   }
 
-  // All channels. The last vector of many reaches back over the one before.
+  // A row of the window's samples in a vector, each of which sees the window's channels.
   template <class AnyWindow>
-  void write_window(const AnyWindow& window, Vec<A> preparation) const {
-    const int64_t channels = shape_.channels;
-    if constexpr (std::is_same_v<T, A>) {
-      if (streams_) return write_vectors(window, preparation, StreamedLanes<A>{});
+  CNNOPS_INLINE void write_window(const AnyWindow& window, Vec<A> preparation, JoinedLanes) const {
+    const Op op = op_;
+    const int64_t channels = shape_.channels, count = window.columns * channels;
+    const int64_t to = result_.stride.h, from = own_.stride.h, kernel_columns = shape_.kernel.w;
+    const auto constants = op.constants(0, 0, 0);
+    Vec<A> first = load_some_lanes<A>(window.first, channels), second{};
+    if constexpr (Op::kSources > 1) second = load_some_lanes<A>(window.second, channels);
+    if constexpr (Op::kPrepares) op.prepare(first, second, preparation);
+    first = __builtin_shuffle(first, channel_);
+    second = __builtin_shuffle(second, channel_);
+    for (int64_t r = 0; r < window.rows; ++r) {
+      Vec<A> own{};
+      if constexpr (Op::kOwn) own = load_some_lanes<A>(window.own + r * from, count);
+      auto state = op.start(constants, own);
+      op.template step<0>(state, first, second, column_ + Int<A>(r * kernel_columns));
+      store_partial(window.result + r * to, op.value(state, constants), count);
     }
-    if (channels < lanes<A>) return write_block<1>(window, preparation, 0, FirstLanes<A>{});
-    write_vectors(window, preparation, WholeLanes<A>{});
   }
 
+  // All channels. The last vector of many reaches back over the one before.
   template <class AnyWindow, class Lanes>
-  CNNOPS_INLINE void write_vectors(const AnyWindow& window, Vec<A> preparation, Lanes lane) const {
+  CNNOPS_INLINE void write_window(const AnyWindow& window, Vec<A> preparation, Lanes lane) const {
     const int64_t channels = shape_.channels;
     int64_t c = 0;
     for (; c + kBlock * lanes<A> <= channels; c += kBlock * lanes<A>)
       write_block<kBlock>(window, preparation, c, lane);
     for (; c < channels; c += lanes<A>)
-      write_block<1>(window, preparation, smaller(c, channels - lanes<A>), lane);
+      write_block<1>(window, preparation, larger<int64_t>(0, smaller(c, channels - lanes<A>)),
+                     lane);
   }
 
   // kVectors vectors of channels from c on.
@@ -164,7 +226,8 @@ class TiledGradients {
   const Map<const Second> second_;
   const Map<const T> own_;
   const Map<T> result_;
-  const bool streams_;
+  const bool joins_, streams_;
+  Ints<A> channel_, column_;  // of every lane of joined samples
 };
 
 }  // namespace cnnops::CNNOPS_TARGET

@@ -23,24 +23,41 @@ inline constexpr int64_t kTileCapacity = kTileBytes / CNNOPS_VECTOR_BYTES;
 
 struct TileMemory {
   char* tiles;
+
   explicit TileMemory(Arena& arena)
       : tiles(arena.take<char>(kTileBytes + 5 * kWorkspaceAlignment)) {}
 };
 
-CNNOPS_INLINE int64_t pool_workspace(int64_t threads) {
+CNNOPS_INLINE int64_t tile_workspace(int64_t threads) {
   return workspace_bytes(Arena(), threads, [](Arena& own) { return TileMemory(own); });
 }
 
-// Bytes; results as large as this have left the caches before anything reads them.
-inline constexpr int64_t kStreamedBytes = 8 << 20, kCacheLine = 64;
+// Bytes. Results as large as this leave the caches before anything reads them where a pooling moves so
+// much in all: one thread does not use as much of the cache that processors share as several do.
+inline constexpr int64_t kStreamedBytes = 8 << 20;
+inline constexpr int64_t kMovedByOne = 12 << 20, kMovedByMore = 20 << 20;
+inline constexpr int64_t kCacheLine = 64;
+
+// What a pooling moves per channel of an image, in samples.
+struct MovedSamples {
+  int64_t result, all;
+};
 
 // Large results written in place, in whole cache lines, are not left in the caches, which would read
 // those lines first.
 template <class A>
-bool is_streamed(const TileResult<A>& result, const Pool2dShape& shape, Pair map) {
-  const int64_t sample = shape.channels * int64_t(sizeof(A));
-  return kStreams && result.in_place && shape.batch * map.h * map.w * sample >= kStreamedBytes &&
+bool is_streamed(const TileResult<A>& result, const Pool2dShape& shape, const MovedSamples& moved,
+                 int64_t threads) {
+  const int64_t sample = shape.channels * int64_t(sizeof(A)), bytes = shape.batch * sample;
+  return kStreams && result.in_place && moved.result * bytes >= kStreamedBytes &&
+         moved.all * bytes >= (threads > 1 ? kMovedByMore : kMovedByOne) &&
          sample % kCacheLine == 0 && reinterpret_cast<uintptr_t>(result.data) % kCacheLine == 0;
+}
+
+template <class Op>
+MovedSamples moved_samples(Pair source, Pair result) {
+  return {result.h * result.w,
+          Op::kSources * source.h * source.w + (1 + Op::kOwn) * result.h * result.w};
 }
 
 template <class Op>
@@ -49,10 +66,11 @@ class PoolWalk {
   using A = typename Op::A;
 
   PoolWalk(const Pool2dProblem& problem, const PoolWindows& windows, const Op& op,
-           const PoolTensors<A>& tensors)
+           const PoolTensors<A>& tensors, int64_t threads)
       : op_(op), windows_(windows), tensors_(tensors), problem_(problem) {
     choose_blocks();
-    stream_ = is_streamed(tensors.result[0], problem.shape, windows.result);
+    stream_ = is_streamed(tensors.result[0], problem.shape,
+                          moved_samples<Op>(windows.source, windows.result), threads);
   }
 
   void run(const Execution& execution) const {
@@ -278,7 +296,7 @@ class PoolWalk {
 template <class Op>
 void pool(const Pool2dProblem& problem, const PoolWindows& windows, const Op& op,
           const PoolTensors<typename Op::A>& tensors, const Execution& execution) {
-  PoolWalk<Op>(problem, windows, op, tensors).run(execution);
+  PoolWalk<Op>(problem, windows, op, tensors, execution.threads).run(execution);
 }
 
 }  // namespace cnnops::CNNOPS_TARGET
