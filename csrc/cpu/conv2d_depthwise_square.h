@@ -21,13 +21,15 @@ CNNOPS_INLINE int64_t square_step(const Correlation& lattice) {
 constexpr int square_samples(int pixels, int step) { return (pixels - 1) * step + 3; }
 
 // Calls use(x, sample) for a row of kSamples vectors, `step` elements apart, of which only the first
-// and the last may lie outside the source. Those from kFresh on are read for the first time.
+// and the last may lie outside the source. Those from kFresh on are read for the first time, and fetched
+// `ahead` elements before.
 template <int kSamples, int kFresh, class T, class Use>
-CNNOPS_INLINE void visit_samples(const T* from, int64_t step, Range inside, Use use) {
+CNNOPS_INLINE void visit_samples(const T* from, int64_t step, Range inside, int64_t ahead,
+                                 Use use) {
   const bool has_first = inside.has(0), has_last = inside.has(kSamples - 1);
 #pragma GCC unroll 32
   for (int x = 0; x < kSamples; ++x, from += step) {
-    if (x >= kFresh) fetch_page_ahead(from);
+    if (x >= kFresh) __builtin_prefetch(from + ahead);
     if ((x == 0 && !has_first) || (x == kSamples - 1 && !has_last)) continue;
     use(x, load(from));
   }
@@ -36,7 +38,7 @@ CNNOPS_INLINE void visit_samples(const T* from, int64_t step, Range inside, Use 
 // The same for row kY of the samples of kRows rows of kCount pixels: use(sample, r, i, t, s) for each
 // pixel (r, i) that a sample enters, through tap (t, s).
 template <int kStep, int kY, int kRows, int kCount, class T, class Use>
-CNNOPS_INLINE void visit_square(const T* from, int64_t step, Range inside, Use use) {
+CNNOPS_INLINE void visit_square(const T* from, int64_t step, Range inside, int64_t ahead, Use use) {
   const auto visit = [&](int x, auto sample) __attribute__((always_inline)) {
 #pragma GCC unroll 2
     for (int r = 0; r < kRows; ++r) {
@@ -50,7 +52,7 @@ CNNOPS_INLINE void visit_square(const T* from, int64_t step, Range inside, Use u
     }
   };
   constexpr int kSamples = square_samples(kCount, kStep), kSeen = 3 - kStep;
-  visit_samples<kSamples, (kY >= kSeen ? kSeen : kSamples)>(from, step, inside, visit);
+  visit_samples<kSamples, (kY >= kSeen ? kSeen : kSamples)>(from, step, inside, ahead, visit);
 }
 
 // Pixels of a tile: the sums of two rows, the filter and a sample are in registers.

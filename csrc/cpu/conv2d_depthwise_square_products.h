@@ -16,6 +16,7 @@ struct ProductTile {
   int64_t row_step, tap_step;
   const T* gradient;
   int64_t gradient_row_step, gradient_step;
+  int64_t ahead;  // from what is read to what is fetched
 };
 
 template <class A, int kRows, int kCount>
@@ -34,7 +35,7 @@ CNNOPS_INLINE void multiply_samples(const ProductTile<T>& tile, int64_t c,
                                     TapRegisters<A>& taps) {
   if (!tile.rows.has(kY)) return;
   visit_square<kStep, kY, kRows, kCount>(
-      tile.input + kY * tile.row_step + c, tile.tap_step, tile.columns,
+      tile.input + kY * tile.row_step + c, tile.tap_step, tile.columns, tile.ahead,
       [&](Vec<A> sample, int r, int i, int t, int s) __attribute__((always_inline)) {
         taps.sums[t][s] = multiply_add<A>(sample, gradients.of[r][i], taps.sums[t][s]);
       });
@@ -49,7 +50,7 @@ CNNOPS_INLINE void multiply_tile(const ProductTile<T>& tile, int64_t c, TapRegis
 #pragma GCC unroll 16
     for (int i = 0; i < kCount; ++i) {
       const T* from = tile.gradient + r * tile.gradient_row_step + i * tile.gradient_step + c;
-      fetch_page_ahead(from);
+      __builtin_prefetch(from + tile.ahead);
       gradients.of[r][i] = load(from);
     }
   }
@@ -192,7 +193,8 @@ class SquareProducts {
             .tap_step = w.dilation * input.stride.w,
             .gradient = grad.data + at(grad.stride, place.image, place.channel, place.row, q),
             .gradient_row_step = grad.stride.h,
-            .gradient_step = grad.stride.w};
+            .gradient_step = grad.stride.w,
+            .ahead = page_of_pixels<T>(operands_.shape.groups)};
   }
 
   const DepthwiseProducts<T> operands_;

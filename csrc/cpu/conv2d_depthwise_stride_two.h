@@ -39,7 +39,7 @@ CNNOPS_INLINE void add_place_samples(const PlaceTile<T>& tile, int64_t c,
   if (!tile.rows.has(kY)) return;
   constexpr int kSamples = kCount + P::kSamples - 1, kSeen = P::kSamples - 1;
   visit_samples<kSamples, (kY >= kSeen ? kSeen : kSamples)>(
-      tile.source + kY * tile.row_step + c, tile.column_step, tile.columns,
+      tile.source + kY * tile.row_step + c, tile.column_step, tile.columns, kPage / sizeof(T),
       [&](int x, Vec<A> sample) __attribute__((always_inline)) {
 #pragma GCC unroll 2
         for (int phase = 0; phase < 2; ++phase) {

@@ -113,7 +113,7 @@ CNNOPS_INLINE void add_samples(const DepthwiseTile<T>& tile, int64_t c,
                                SquareRegisters<A, kRows, kCount>& registers) {
   if (!tile.rows.has(kY)) return;
   visit_square<kStep, kY, kRows, kCount>(
-      tile.source + kY * tile.row_step + c, tile.tap_step, tile.columns,
+      tile.source + kY * tile.row_step + c, tile.tap_step, tile.columns, kPage / sizeof(T),
       [&](Vec<A> sample, int r, int i, int t, int s) __attribute__((always_inline)) {
         Vec<A>& sum = registers.sums[r][i];
         sum = multiply_add<A>(sample, registers.taps[t][s], sum);

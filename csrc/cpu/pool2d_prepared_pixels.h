@@ -68,6 +68,7 @@ class PreparedPixels {
         windows_(PoolWindows::backward(problem.shape)),
         batch_(problem.shape.batch),
         channels_(problem.shape.channels),
+        ahead_(page_of_pixels<T>(channels_)),
         kept_(problem.shape),
         first_{static_cast<const T*>(tensors.source[0].data), tensors.source[0].stride},
         second_{static_cast<const Second*>(tensors.source[1].data), tensors.source[1].stride},
@@ -135,7 +136,7 @@ class PreparedPixels {
 
   void prepare_row(const Block& block, int64_t p) const {
     const Op op = op_;
-    const int64_t count = block.count, next = kept_.pitch();
+    const int64_t count = block.count, next = kept_.pitch(), ahead = ahead_;
     A* first = prepared(block, 0, p);
     A* second = prepared(block, 1, p);
     for (int64_t q = 0; q < windows_.source.w; ++q, first += next, second += next) {
@@ -145,8 +146,8 @@ class PreparedPixels {
       if constexpr (Op::kSources > 1) other = second_.at(block.image, p, q, block.channel);
       for (int64_t i = 0; i < count; i += lanes<A>) {
         i = smaller(i, count - lanes<A>);
-        fetch_page_ahead(from + i);
-        if constexpr (Op::kSources > 1) fetch_page_ahead(other + i);
+        __builtin_prefetch(from + i + ahead);
+        if constexpr (Op::kSources > 1) __builtin_prefetch(other + i + ahead);
         Vec<A> a = load_lanes<A>(from + i), b{};
         if constexpr (Op::kSources > 1) b = load_lanes<A>(other + i);
         op.prepare(a, b, preparation);
@@ -221,7 +222,7 @@ class PreparedPixels {
     for (int v = 0; v < kVectors; ++v) {
       Vec<A> sample{};
       if constexpr (Op::kOwn) {
-        fetch_page_ahead(own + v * lanes<A>);
+        __builtin_prefetch(own + v * lanes<A> + ahead_);
         sample = lane.read(own + v * lanes<A>, lanes<A>);
       }
       states[v] = op.start(constants, sample);
@@ -243,7 +244,7 @@ class PreparedPixels {
 
   const Op op_;
   const PoolWindows windows_;
-  const int64_t batch_, channels_;
+  const int64_t batch_, channels_, ahead_;
   const PreparedRows<A> kept_;
   const Map<const T> first_;
   const Map<const Second> second_;
