@@ -1,9 +1,29 @@
-// How the gradients of poolings read and write a vector of lanes, of which `count` are asked for.
+// How gradients of poolings reach pixels in channels_last, and read and write a vector of lanes there.
 #pragma once
 
-#include "pool2d_tile.h"
+#include "pool2d_walk.h"
 
 namespace cnnops::CNNOPS_TARGET {
+
+template <class E>
+struct PixelMap {
+  E* data;
+  Strides4 stride;
+
+  E* at(int64_t image, int64_t row, int64_t column) const {
+    return data + image * stride.n + row * stride.h + column * stride.w;
+  }
+};
+
+// Whether the channels of a pixel lie side by side in all that a functor reads.
+template <class Op>
+bool reads_whole_pixels(const PoolTensors<typename Op::A>& tensors) {
+  for (int k = 0; k < Op::kSources; ++k)
+    if (tensors.source[k].stride.c != 1) return false;
+  return !Op::kOwn || tensors.own.stride.c == 1;
+}
+
+// ---- a vector of lanes, of which `count` are asked for ----
 
 // All lanes: there is room.
 template <class A>

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "pool2d_lanes.h"
-#include "pool2d_walk.h"
 
 namespace cnnops::CNNOPS_TARGET {
 

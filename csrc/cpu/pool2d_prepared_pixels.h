@@ -4,7 +4,6 @@
 #pragma once
 
 #include "pool2d_lanes.h"
-#include "pool2d_walk.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -56,10 +55,7 @@ class PreparedPixels {
   using A = typename Op::A;
 
   static bool supports(const Pool2dProblem& problem, const PoolTensors<A>& tensors) {
-    for (int k = 0; k < Op::kSources; ++k)
-      if (tensors.source[k].stride.c != 1) return false;
-    if (Op::kOwn && tensors.own.stride.c != 1) return false;
-    return has_prepared_rows<A>(problem);
+    return has_prepared_rows<A>(problem) && reads_whole_pixels<Op>(tensors);
   }
 
   PreparedPixels(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors,
@@ -101,16 +97,6 @@ class PreparedPixels {
   // Rows of pixels a thread writes one after the other; the first needs windows of those before.
   static constexpr int64_t kBandRows = 16;
 
-  template <class E>
-  struct Map {
-    E* data;
-    Strides4 stride;
-
-    E* at(int64_t image, int64_t row, int64_t column, int64_t channel) const {
-      return data + image * stride.n + row * stride.h + column * stride.w + channel;
-    }
-  };
-
   // Channels of an image, and their rows of windows.
   struct Block {
     int64_t image, channel, count;
@@ -141,9 +127,9 @@ class PreparedPixels {
     A* second = prepared(block, 1, p);
     for (int64_t q = 0; q < windows_.source.w; ++q, first += next, second += next) {
       const Vec<A> preparation = op.preparation(p, q);
-      const T* from = first_.at(block.image, p, q, block.channel);
+      const T* from = first_.at(block.image, p, q) + block.channel;
       const Second* other = nullptr;
-      if constexpr (Op::kSources > 1) other = second_.at(block.image, p, q, block.channel);
+      if constexpr (Op::kSources > 1) other = second_.at(block.image, p, q) + block.channel;
       for (int64_t i = 0; i < count; i += lanes<A>) {
         i = smaller(i, count - lanes<A>);
         __builtin_prefetch(from + i + ahead);
@@ -197,8 +183,9 @@ class PreparedPixels {
     const Windows windows = find_windows(block, y, run);
     const int64_t count = block.count, next_window = run.stride * kept_.pitch();
     const int64_t next_own = run.step * own_.stride.w, next_result = run.step * result_.stride.w;
-    const T* own = Op::kOwn ? own_.at(block.image, y, run.first, block.channel) : nullptr;
-    T* to = result_.at(block.image, y, run.first, block.channel);
+    T* to = result_.at(block.image, y, run.first) + block.channel;
+    const T* own = to;  // only read where it is the functor's
+    if constexpr (Op::kOwn) own = own_.at(block.image, y, run.first) + block.channel;
     for (int64_t i = 0, window = 0; i < run.count; ++i, window += next_window) {
       int64_t c = 0;
       for (; c + kBlock * lanes<A> <= count; c += kBlock * lanes<A>)
@@ -246,10 +233,10 @@ class PreparedPixels {
   const PoolWindows windows_;
   const int64_t batch_, channels_, ahead_;
   const PreparedRows<A> kept_;
-  const Map<const T> first_;
-  const Map<const Second> second_;
-  const Map<const T> own_;
-  const Map<T> result_;
+  const PixelMap<const T> first_;
+  const PixelMap<const Second> second_;
+  const PixelMap<const T> own_;
+  const PixelMap<T> result_;
   const bool streams_;
 };
 

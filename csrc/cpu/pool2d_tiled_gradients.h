@@ -4,7 +4,6 @@
 #pragma once
 
 #include "pool2d_lanes.h"
-#include "pool2d_walk.h"
 #include "runs.h"
 
 namespace cnnops::CNNOPS_TARGET {
@@ -24,11 +23,8 @@ class TiledGradients {
   using A = typename Op::A;
 
   static bool supports(const Pool2dProblem& problem, const PoolTensors<A>& tensors) {
-    const Pool2dShape& shape = problem.shape;
-    for (int k = 0; k < Op::kSources; ++k)
-      if (tensors.source[k].stride.c != 1) return false;
-    if (Op::kOwn && tensors.own.stride.c != 1) return false;
-    return problem.channels_last && windows_tile(shape) && has_small_window(shape);
+    return problem.channels_last && windows_tile(problem.shape) &&
+           has_small_window(problem.shape) && reads_whole_pixels<Op>(tensors);
   }
 
   TiledGradients(const Pool2dProblem& problem, const Op& op, const PoolTensors<A>& tensors,
@@ -60,17 +56,7 @@ class TiledGradients {
   // Vectors of channels whose window is in registers.
   static constexpr int kBlock = 4;
 
-  template <class E>
-  struct Map {
-    E* data;
-    Strides4 stride;
-
-    E* at(int64_t image, int64_t row, int64_t column) const {
-      return data + image * stride.n + row * stride.h + column * stride.w;
-    }
-  };
-
-  // Of samples side by side.
+  // The samples of a row of a window, side by side.
   struct JoinedLanes {};
 
   // Where a window and its first sample lie, and how many samples it has.
@@ -147,7 +133,7 @@ class TiledGradients {
     return Vec<A>{};
   }
 
-  // A row of the window's samples in a vector, each of which sees the window's channels.
+  // Every sample sees the window's channels.
   template <class AnyWindow>
   CNNOPS_INLINE void write_window(const AnyWindow& window, Vec<A> preparation, JoinedLanes) const {
     const Op op = op_;
@@ -222,10 +208,10 @@ class TiledGradients {
 
   const Op op_;
   const Pool2dShape shape_;
-  const Map<const T> first_;
-  const Map<const Second> second_;
-  const Map<const T> own_;
-  const Map<T> result_;
+  const PixelMap<const T> first_;
+  const PixelMap<const Second> second_;
+  const PixelMap<const T> own_;
+  const PixelMap<T> result_;
   const bool joins_, streams_;
   Ints<A> channel_, column_;  // of every lane of joined samples
 };
