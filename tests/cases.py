@@ -147,6 +147,8 @@ CONV_CASES = [
     ConvCase("rows_apart", (1, 5, 16, 21), (16, 5, 3, 4), (1, 2), (2, 0, -1, 3), (3, 1)),
     ConvCase("rows_gradient", (2, 9, 24, 26), (12, 9, 4, 4), (2, 2), _p(1)),
     ConvCase("rows_columns", (1, 2, 14, 11), (70, 2, 1, 2)),
+    ConvCase("rows_gray", (2, 1, 11, 20), (16, 1, 5, 5), padding=_p(2)),
+    ConvCase("rows_of_vectors", (2, 4, 40, 75), (33, 4, 9, 9), (2, 2), _p(4)),
     ConvCase("taps_blocks", (2, 3, 90, 62), (9, 3, 5, 4), (3, 2), (1, 2, 3, 0)),
     ConvCase("taps_strips", (1, 2, 150, 200), (33, 2, 3, 3), padding=_p(1)),
     ConvCase("taps_unpadded", (3, 8, 40, 21), (16, 8, 3, 3)),

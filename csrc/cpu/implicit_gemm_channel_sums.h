@@ -23,6 +23,11 @@ class ChannelSums {
   }
 
   bool are_in_result() const { return are_in_result_; }
+  // Whether pixels follow each other in the result, channel by channel.
+  bool are_transposed() const {
+    const Strides4& stride = operands_.result_stride;
+    return stride.c != 1 && result_step(lattice_, stride, 1) == 1;
+  }
   int64_t row() const { return sums_.row; }
   // Of the task's pixels from `pixel` on.
   A* at(int64_t pixel) const { return sums_.data + pixel * sums_.row; }
@@ -46,17 +51,18 @@ class ChannelSums {
 
   // To the result, where they are not there yet.
   void write() const {
+    for (int64_t image = 0; image < task_.images; ++image) write(image, {0, task_.pixels});
+  }
+  // Those of some of an image's pixels.
+  void write(int64_t image, const Range& pixels) const {
     if (are_in_result_) return;
-    const Strides4& stride = operands_.result_stride;
-    const bool transposed = stride.c != 1 && result_step(lattice_, stride, 1) == 1;
-    for (int64_t image = 0; image < task_.images; ++image) {
-      const A* from = at(image * task_.pixels);
-      if (transposed) {
-        transpose_copy(from, sums_.row, first_result(image), stride.c, task_.pixels,
-                       task_.channels);
-      } else {
-        write_pixels(from, first_result(image));
-      }
+    const A* from = at(image * task_.pixels + pixels.first);
+    T* const to = first_result(image);
+    if (are_transposed()) {
+      transpose_copy(from, sums_.row, to + pixels.first, operands_.result_stride.c,
+                     pixels.last - pixels.first, task_.channels);
+    } else {
+      write_pixels(from, to, pixels);
     }
   }
 
@@ -84,12 +90,12 @@ class ChannelSums {
     return {scratch.bias, kTileColumns<A>, 0};
   }
 
-  void write_pixels(const A* from, T* to) const {
+  void write_pixels(const A* from, T* to, const Range& pixels) const {
     const Strides4& stride = operands_.result_stride;
-    const int64_t first = result_offset(lattice_, stride, task_.first_pixel);
-    for (int64_t p = 0; p < task_.pixels; ++p) {
-      const int64_t offset = result_offset(lattice_, stride, task_.first_pixel + p) - first;
-      store_run(from + p * sums_.row, to + offset, stride.c, task_.channels);
+    const int64_t start = result_offset(lattice_, stride, task_.first_pixel);
+    for (int64_t p = pixels.first; p < pixels.last; ++p, from += sums_.row) {
+      const int64_t offset = result_offset(lattice_, stride, task_.first_pixel + p) - start;
+      store_run(from, to + offset, stride.c, task_.channels);
     }
   }
 

@@ -19,9 +19,8 @@ class WindowRows {
     for (int64_t image = 0; image < task.images; ++image) {
       const PatchSource<T> source = patch_source(operands, lattice, task, image);
       const WindowRows call(source, filter, task, sums, scratch.patches);
-      call.run(image * task.pixels);
+      call.run(image);
     }
-    sums.write();
   }
 
  private:
@@ -36,19 +35,32 @@ class WindowRows {
         step_(source.lattice.w.stride * source.channels),
         length_(window_row(source.lattice.w, source.channels)) {}
 
-  // A task has whole rows of pixels; `place` is that of the image's first one among its pixels.
-  void run(int64_t place) const {
+  // A task has whole rows of pixels of an image. Sums that are transposed are written a vector of
+  // pixels at a time, so that stores wait for their lines while the next one is multiplied.
+  void run(int64_t image) const {
     const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
     const int64_t first = task_.first_pixel / w.count, rows = task_.pixels / w.count;
+    const int64_t most = sums_.are_transposed() ? lanes<A> : w.count;
     copy_window_rows(source_, first, rows, rows_);
-    for (int64_t i = 0; i < rows; ++i)
-      multiply_row(rows_ + i * h.stride * length_, place + i * w.count);
+    Range pixels{0, 0};
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < w.count; j += most) {
+        const int64_t count = smaller(most, w.count - j), place = i * w.count + j;
+        multiply_run(rows_ + i * h.stride * length_ + j * step_, image * task_.pixels + place,
+                     count);
+        pixels.last = (place + count) / lanes<A> * lanes<A>;
+        sums_.write(image, pixels);
+        pixels.first = pixels.last;
+      }
+    }
+    sums_.write(image, {pixels.last, task_.pixels});
   }
 
-  // Blocks of k hold whole rows of the filter.
-  void multiply_row(const A* rows, int64_t place) const {
+  // `count` pixels of a row from the task's one at `place` on. Blocks of k hold whole rows of the
+  // filter.
+  void multiply_run(const A* rows, int64_t place, int64_t count) const {
     for (int64_t k = 0; k < filter_.depth; k += filter_.block) {
-      Product<A> product = sums_.product(filter_, k, place, source_.lattice.w.count);
+      Product<A> product = sums_.product(filter_, k, place, count);
       product.depth = window_;
       product.pieces = filter_.depth_from(k) / window_;
       product.scalars = rows + k / window_ * length_;

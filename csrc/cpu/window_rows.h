@@ -7,8 +7,8 @@
 // matrix whose rows overlap: that of pixel j starts at j * stride * channels.
 #pragma once
 
+#include "interleave.h"
 #include "patches.h"
-#include "transpose.h"
 
 namespace cnnops::CNNOPS_TARGET {
 
@@ -34,7 +34,7 @@ template <class T>
 void copy_columns(const PatchSource<T>& source, const T* from, int64_t count, Accumulate<T>* to) {
   const int64_t channels = source.channels;
   if (source.column_stride == 1)
-    return transpose_copy(from, source.channel_stride, to, channels, channels, count);
+    return interleave_copy(from, source.channel_stride, to, channels, count);
   if (source.channel_stride == 1 && source.column_stride == channels)
     return copy_run(from, to, count * channels);
   for (int64_t i = 0; i < count; ++i)
