@@ -13,16 +13,16 @@ template <class T>
 CNNOPS_INLINE void fetch_page_ahead(const T* from) {
   __builtin_prefetch(from + kPage / sizeof(T));
 }
-// About as many elements, where only a part of each `pixel` is read: whole pixels.
-template <class T>
-CNNOPS_INLINE int64_t page_of_pixels(int64_t pixel) {
-  constexpr int64_t kElements = kPage / int64_t(sizeof(T));
-  return larger<int64_t>(1, (kElements + pixel / 2) / pixel) * pixel;
-}
 // The same for what is written: a store waits for its line.
 template <class T>
 CNNOPS_INLINE void fetch_page_ahead_to_write(T* to) {
   __builtin_prefetch(to + kPage / sizeof(T), 1);
+}
+// About a page in elements, where only a part of every pixel, of `pixel` elements, is read: whole pixels.
+template <class T>
+CNNOPS_INLINE int64_t page_of_pixels(int64_t pixel) {
+  constexpr int64_t kElements = kPage / int64_t(sizeof(T));
+  return larger<int64_t>(1, (kElements + pixel / 2) / pixel) * pixel;
 }
 // The elements of a cache line.
 template <class T>

@@ -44,8 +44,8 @@ bool has_channel_vectors(const Correlation& lattice, int64_t depth, int64_t prod
 }
 
 // Whether patches are read in padded copies of rows: where a row of a window is a run of samples that
-// neighbours share, and rows of pixels fill a tile. In contiguous tensors rows are transposed, and so
-// are the results: for few channels of small maps or large windows.
+// neighbours share, and rows of pixels fill a tile. In contiguous tensors rows are interleaved and
+// results transposed: for few channels of small maps or large windows.
 CNNOPS_INLINE bool has_window_rows(const Correlation& lattice, int64_t reduce, int64_t produce,
                                    bool channels_last) {
   constexpr int64_t kLeastPixels = 10, kMostPixels = 512, kFewChannels = 8, kSmallMap = 256,

@@ -1,8 +1,8 @@
 // The gradient of max pooling in float32 or float64 by one addition a window, which is fewer than the
 // fold's one a window and sample: a task clears its maps and adds each window's gradient to the sample
-// that won. That is one contiguous map, or an image in channels_last whose channels would not fill the
-// fold's vectors. Windows are taken in order, so that nothing depends on threads. Half types have no
-// sums of their own in memory and stay with the fold.
+// that won. That is one contiguous map, or four small ones, or an image in channels_last whose channels
+// would not fill the fold's vectors. Windows are taken in order, so that nothing depends on threads.
+// Half types have no sums of their own in memory and stay with the fold.
 #pragma once
 
 #include "ahead.h"

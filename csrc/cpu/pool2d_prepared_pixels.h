@@ -1,5 +1,5 @@
-// Gradients of poolings whose windows overlap, in channels_last, of functors that prepare their sources:
-// every window is prepared once, into rows that stay in caches, from which pixels gather, a few
+// Gradients of poolings whose windows do not tile maps, in channels_last, of functors that prepare their
+// sources: every window is prepared once, into rows that stay in caches, from which pixels gather, a few
 // vectors of channels at a time.
 #pragma once
 
