@@ -35,12 +35,13 @@ class WindowRows {
         step_(source.lattice.w.stride * source.channels),
         length_(window_row(source.lattice.w, source.channels)) {}
 
-  // A task has whole rows of pixels of an image. Sums that are transposed are written a vector of
-  // pixels at a time, so that stores wait for their lines while the next one is multiplied.
+  // A task has whole rows of pixels of an image. Sums that are transposed are written every few
+  // tiles, in whole vectors of pixels, so that stores wait for their lines while the next are multiplied.
   void run(int64_t image) const {
     const CorrelationAxis &h = source_.lattice.h, &w = source_.lattice.w;
     const int64_t first = task_.first_pixel / w.count, rows = task_.pixels / w.count;
-    const int64_t most = sums_.are_transposed() ? lanes<A> : w.count;
+    const int64_t some = round_up(2 * kTileRows, lanes<A>);
+    const int64_t most = sums_.are_transposed() ? some : w.count;
     copy_window_rows(source_, first, rows, rows_);
     Range pixels{0, 0};
     for (int64_t i = 0; i < rows; ++i) {
