@@ -194,7 +194,7 @@ class SquareProducts {
             .gradient = grad.data + at(grad.stride, place.image, place.channel, place.row, q),
             .gradient_row_step = grad.stride.h,
             .gradient_step = grad.stride.w,
-            .ahead = page_of_pixels<T>(operands_.shape.groups)};
+            .ahead = page_of_pixels<T>(larger<int64_t>(1, grad.stride.w))};
   }
 
   const DepthwiseProducts<T> operands_;

@@ -71,11 +71,10 @@ class MaxPixels {
       const int64_t r = i / column.taps, s = i % column.taps;
       const int64_t p = row.source + r * windows_.dilation.h;
       const int64_t q = column.source + s * windows_.dilation.w;
-      const int64_t tap = (row.tap + r * windows_.tap_step.h) * windows_.kernel_columns +
-                          column.tap + s * windows_.tap_step.w;
       const Strides4 &gradient = gradient_stride_, &offset = offset_stride_;
       found.all[i] = {image * gradient.n + p * gradient.h + q * gradient.w,
-                      image * offset.n + p * offset.h + q * offset.w, uint8_t(tap)};
+                      image * offset.n + p * offset.h + q * offset.w,
+                      uint8_t(windows_.position(row, column, r, s))};
     }
     return found;
   }

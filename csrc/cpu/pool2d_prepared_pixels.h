@@ -163,8 +163,7 @@ class PreparedPixels {
       const int64_t offset = (column.source + s) * kept_.pitch();
       found.all[i] = {prepared(block, 0, row.source + r) + offset,
                       prepared(block, 1, row.source + r) + offset,
-                      (row.tap + r * windows_.tap_step.h) * windows_.kernel_columns + column.tap +
-                          s * windows_.tap_step.w};
+                      windows_.position(row, column, r, s)};
     }
     return found;
   }

@@ -45,6 +45,10 @@ class PoolWindows {
   const WindowRun* runs;    // together every column of the result
   int64_t run_count;
 
+  // That of tap (r, s) of a window.
+  int64_t position(const Reach& row, const Reach& column, int64_t r, int64_t s) const {
+    return (row.tap + r * tap_step.h) * kernel_columns + column.tap + s * tap_step.w;
+  }
   // At most so many source rows or columns lie under `count` results in succession.
   int64_t rows_under(int64_t count) const {
     return under(count, growth_.extent.h, growth_.up.h, growth_.down.h, source.h);
